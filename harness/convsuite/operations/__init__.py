@@ -1,0 +1,64 @@
+"""The operations: one module each, all with the same contents (see `Operation`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from convsuite.case import Case, Expected, Pass, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from convsuite.entry import Entry
+    from convsuite.errors import CaseError
+    from convsuite.operations.common import Common
+
+
+class Operation(Protocol):
+    """What a module in this package is: all that is true of one operation, and nothing of any backend."""
+
+    NAME: str
+    PASSES: tuple[Pass, ...]
+    ENTRY: type[Entry]
+    CASE: type[Case]
+
+    def resolve(self, entry: Any, common: Common) -> Any:
+        """Return the case that an entry means; raise CaseError where it means none."""
+
+    def violations(self, case: Any) -> list[CaseError]:
+        """Return every rule that a case breaks."""
+
+    def output_shape(self, case: Any) -> tuple[int, ...]:
+        """Return the forward pass's shape."""
+
+    def terms(self, case: Any, pass_: Pass) -> int:
+        """Return K, the products accumulated into one element of the pass's result."""
+
+    def work(self, case: Any) -> Work:
+        """Return the forward pass's FLOPs and bytes."""
+
+    def reference(self, case: Any, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
+        """Return what a pass must give."""
+
+
+def _load() -> dict[str, Operation]:
+    from convsuite.operations import conv
+
+    return {m.NAME: m for m in cast("tuple[Operation, ...]", (conv,))}
+
+
+OPERATIONS: dict[str, Operation] = _load()
+
+
+def of(case: Case) -> Operation:
+    """Return the operation of a case."""
+    return OPERATIONS[case.operation]
+
+
+def result_shape(case: Case, pass_: Pass) -> tuple[int, ...]:
+    """Return the shape of a pass's result: the output's, or that of the operand that the gradient is to."""
+    if pass_ is Pass.FORWARD:
+        return of(case).output_shape(case)
+    return next(o.shape for o in case.operands if o.role == pass_.role)

@@ -1,0 +1,309 @@
+"""Convolution as frameworks mean it: cross-correlation, with groups, stride, dilation, any padding, and a bias.
+
+    y[n, o, p] = b[o] + Σ_c Σ_t x̂[n, c, p·stride + t·dilation] · w[o, c, t]
+
+with x̂ the padded input, c over the channels of o's group, t over the kernel's taps. `flip: true` reverses the kernel on
+every spatial axis, which is the convolution of mathematics. Every operation's module has the same contents as this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from convsuite.case import INTEGERS, Case, Expected, Literal, Operand, Pass, Work
+from convsuite.entry import ArrayEntry, BiasEntry, ChannelsEntry, Entry, KernelEntry, MemoryFormatEntry
+from convsuite.errors import CaseError
+from convsuite.operations import window
+from convsuite.operations.common import Common, literal, rank_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from convsuite.arithmetic import Arithmetic, Real
+
+NAME = "conv"
+PASSES = (Pass.FORWARD, Pass.GRAD_INPUT, Pass.GRAD_WEIGHT, Pass.GRAD_BIAS)
+
+
+class ConvEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A convolution as a case file writes it."""
+
+    channels: int | ChannelsEntry | None = None
+    groups: int = 1
+    bias: bool | BiasEntry = False
+    flip: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvCase(Case):
+    """A convolution, resolved."""
+
+    out_channels: int
+    groups: int = 1
+    bias: bool = False
+    flip: bool = False
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(C_out, C_in / groups, *kernel), or what the case claims instead where it is to be refused."""
+        return self.operands[1].shape
+
+
+ENTRY = ConvEntry
+CASE = ConvCase
+
+
+def resolve(entry: ConvEntry, common: Common) -> ConvCase:
+    """Resolve what was written to a case. Raise CaseError where it cannot even be said what is meant."""
+    x, k = _array(entry.input, "input"), _kernel(entry.kernel)
+    rank = rank_of(entry.rank, k.size, k.values, "kernel")
+    x_literal = literal(x.values, rank, ("input", "values")) if x.values is not None else None
+    w_literal = literal(k.values, rank, ("kernel", "values")) if k.values is not None else None
+    sizes = x_literal.shape[2:] if x_literal else _sizes(x.size, entry, rank)
+    kernel = w_literal.shape[2:] if w_literal else window.per_axis(_needed(k.size, "kernel"), rank, "kernel")
+    channels = _channels(entry, x_literal, w_literal)
+    batch = x_literal.shape[0] if x_literal else (1 if entry.batch is None else entry.batch)
+    if x_literal and entry.batch not in (None, batch):
+        raise CaseError(("batch",), f"batch is {entry.batch}, the values written out have {batch}")
+    stride = window.per_axis(entry.stride, rank, "stride")
+    dilation = window.per_axis(entry.dilation, rank, "dilation")
+    padding = window.resolve_padding(entry.padding, entry.padding_mode, sizes, kernel, stride, dilation)
+    claimed = channels.in_ // max(1, abs(entry.groups)) if k.channels is None else k.channels
+    memory = entry.memory_format
+    formats = memory if isinstance(memory, MemoryFormatEntry) else MemoryFormatEntry(input=memory, weight=memory, grad_output=memory)
+    operands = [
+        Operand(role="input", shape=(batch, channels.in_, *sizes), literal=x_literal, memory_format=formats.input),
+        Operand(role="weight", shape=(channels.out, claimed, *kernel), literal=w_literal, memory_format=formats.weight),
+    ]
+    if entry.bias is not False:
+        operands.append(Operand(role="bias", shape=(channels.out,), literal=_bias(entry.bias, channels.out)))
+    case = ConvCase(
+        id=common.id,
+        operation=NAME,
+        input_shape=(batch, channels.in_, *sizes),
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        operands=tuple(operands),
+        out_channels=channels.out,
+        groups=entry.groups,
+        bias=entry.bias is not False,
+        flip=entry.flip,
+        **common.shared(entry, rank),
+    )
+    return _with_grad_output(case, formats.grad_output) if case.wants_gradient and not violations(case) else case
+
+
+def violations(case: ConvCase) -> list[CaseError]:
+    """Return every rule that the case breaks; a backend must refuse a case that breaks one."""
+    n, c_in, *sizes = case.input_shape
+    broken = window.window_rules(tuple(sizes), case.kernel, case.stride, case.dilation, case.padding)
+    if case.groups < 1:
+        broken.append(CaseError(("groups",), f"groups must be at least 1, not {case.groups}"))
+    else:
+        for what, count in (("input", c_in), ("output", case.out_channels)):
+            if count % case.groups:
+                broken.append(CaseError(("groups",), f"groups ({case.groups}) does not divide the {what} channels ({count})"))
+        due, claimed = c_in // case.groups, case.weight_shape[1]
+        if claimed != due and c_in % case.groups == 0:
+            broken.append(CaseError(("channels",), f"the weight takes {claimed} input channels, the input has {due} a group"))
+    if case.dtype in INTEGERS and case.wants_gradient:
+        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
+    if Pass.GRAD_BIAS in case.passes and not case.bias:
+        broken.append(CaseError(("passes",), "grad_bias needs `bias: true`"))
+    return broken
+
+
+def output_shape(case: ConvCase) -> tuple[int, ...]:
+    """(N, C_out, *output). Only for a case without violations."""
+    spatial = (
+        window.output_size(n + low + high, window.span(k, d), s)
+        for n, k, s, d, (low, high) in zip(
+            case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding.pads, strict=True
+        )
+    )
+    return (case.input_shape[0], case.out_channels, *spatial)
+
+
+def terms(case: ConvCase, pass_: Pass) -> int:
+    """K: the number of products accumulated into one element of the pass's result."""
+    taps = prod(case.kernel)
+    match pass_:
+        case Pass.FORWARD:
+            return taps * (case.input_shape[1] // case.groups)
+        case Pass.GRAD_INPUT:
+            return taps * (case.out_channels // case.groups)
+        case _:
+            return case.input_shape[0] * prod(output_shape(case)[2:])
+
+
+def work(case: ConvCase) -> Work:
+    """FLOPs of the forward pass, padding counted; elements of input, weight, bias and output once, as bytes."""
+    out = output_shape(case)
+    itemsize = {"float64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int8": 1}[case.dtype]
+    elements = prod(case.input_shape) + prod(case.weight_shape) + prod(out) + (case.out_channels if case.bias else 0)
+    return Work(flops=2 * prod(out) * terms(case, Pass.FORWARD), bytes=elements * itemsize)
+
+
+def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
+    """Return what the pass must give, straight from the definition: one step per tap, in an arithmetic finer than the case's.
+
+    `arrays` are the case's operands in order, already rounded to its dtype. Shares no code with any backend.
+    """
+    from convsuite.arithmetic import evaluate
+
+    return evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+
+
+def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
+    import numpy as np
+
+    x, w, *rest = arrays
+    bias = rest.pop(0) if case.bias else None
+    groups, (n, c_in, *sizes), c_out = case.groups, case.input_shape, case.out_channels
+    out = output_shape(case)
+    positions = prod(out[2:])
+    w = w.reshape(groups, c_out // groups, c_in // groups, *case.kernel)
+    if pass_ is Pass.FORWARD:
+        padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
+        total = np.zeros((arithmetic.parts, n, groups, c_out // groups, positions))
+        for tap, where in _taps(case):
+            seen = padded[(..., *where)].reshape(n, groups, c_in // groups, positions)
+            arithmetic.add(total, (), arithmetic.matmul(w[(..., *tap)], seen))
+        if bias is not None:
+            column = np.zeros((arithmetic.parts, groups, c_out // groups, 1))
+            column[0] = bias.reshape(groups, c_out // groups, 1)
+            arithmetic.add(total, (), np.broadcast_to(column[:, None], total.shape))
+        return total.reshape(arithmetic.parts, *out)
+    grad = rest[0].reshape(n, groups, c_out // groups, positions)
+    if pass_ is Pass.GRAD_BIAS:
+        every = np.zeros((arithmetic.parts, c_out, n * positions))
+        every[0] = np.moveaxis(rest[0].reshape(n, c_out, positions), 1, 0).reshape(c_out, -1)
+        return arithmetic.reduce(every, -1)
+    if pass_ is Pass.GRAD_WEIGHT:
+        padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
+        total = np.zeros((arithmetic.parts, *w.shape))
+        # one long axis of all (batch, position) pairs, so that a weight's gradient is one sum
+        flat = np.moveaxis(grad, 0, 2).reshape(groups, c_out // groups, n * positions)
+        for tap, where in _taps(case):
+            seen = padded[(..., *where)].reshape(n, groups, c_in // groups, positions)
+            seen = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, c_in // groups)
+            total[(..., *tap)] = arithmetic.matmul(flat, seen)
+        return total.reshape(arithmetic.parts, c_out, c_in // groups, *case.kernel)
+    padded_grad = np.zeros((arithmetic.parts, n, groups, c_in // groups, *_padded_sizes(case)))
+    for tap, where in _taps(case):
+        share = arithmetic.matmul(w[(..., *tap)].swapaxes(-1, -2), grad)
+        arithmetic.add(padded_grad, (..., *where), share.reshape(arithmetic.parts, n, groups, c_in // groups, *out[2:]))
+    return _fold(case, padded_grad.reshape(arithmetic.parts, n, c_in, *_padded_sizes(case)), arithmetic)
+
+
+def _taps(case: ConvCase) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """Yield each tap's index in the weight, and the padded positions that it meets, one for each output."""
+    for tap in product(*(range(k) for k in case.kernel)):
+        where = tuple(
+            slice(t * d, t * d + (size - 1) * s + 1, s) if size else slice(0, 0)
+            for t, d, s, size in zip(tap, case.dilation, case.stride, output_shape(case)[2:], strict=True)
+        )
+        index = tuple(k - 1 - t for t, k in zip(tap, case.kernel, strict=True)) if case.flip else tap
+        yield index, where
+
+
+def _padded_sizes(case: ConvCase) -> tuple[int, ...]:
+    return tuple(n + low + high for n, (low, high) in zip(case.input_shape[2:], case.padding.pads, strict=True))
+
+
+def _indices(case: ConvCase) -> list[list[int]]:
+    return [
+        window.padded_index(n, low, high, case.padding.mode)
+        for n, (low, high) in zip(case.input_shape[2:], case.padding.pads, strict=True)
+    ]
+
+
+def _pad(case: ConvCase, x: Real) -> Real:
+    """Return the input as the windows see it."""
+    import numpy as np
+
+    padded = np.zeros((*case.input_shape[:2], *_padded_sizes(case)))
+    shown = [[(at, p) for at, p in enumerate(index) if p >= 0] for index in _indices(case)]
+    to = np.ix_(*([at for at, _ in axis] for axis in shown))
+    taken = np.ix_(*([p for _, p in axis] for axis in shown))
+    padded[(..., *to)] = x[(..., *taken)]
+    return padded
+
+
+def _fold(case: ConvCase, padded: Real, arithmetic: Arithmetic) -> Real:
+    """Return each padded position's gradient to the input position that it shows; a zero's is dropped."""
+    import numpy as np
+
+    for axis, index in enumerate(_indices(case)):
+        at = 3 + axis
+        folded = np.zeros((*padded.shape[:at], case.input_shape[2 + axis], *padded.shape[at + 1 :]))
+        spread, gathered = np.moveaxis(padded, at, -1), np.moveaxis(folded, at, -1)
+        for position, shown in enumerate(index):
+            if shown >= 0:
+                arithmetic.add(gathered, (..., shown), spread[..., position])
+        padded = folded
+    return padded
+
+
+def _with_grad_output(case: ConvCase, memory_format: str) -> ConvCase:
+    from dataclasses import replace
+
+    grad = Operand(role="grad_output", shape=output_shape(case), memory_format=memory_format)
+    return replace(case, operands=(*case.operands, grad))
+
+
+def _array(entry: ArrayEntry | int | list[int] | None, key: str) -> ArrayEntry:
+    match entry:
+        case None:
+            raise CaseError((key,), f"{key} is missing: give its `size` or its `values`")
+        case int() | list():
+            return ArrayEntry(size=entry)
+        case ArrayEntry(size=None, values=None):
+            raise CaseError((key,), f"{key} needs a `size` or `values`")
+        case ArrayEntry(size=size, values=values) if size is not None and values is not None:
+            raise CaseError((key,), f"{key} has both `size` and `values`: the values say the size")
+    return entry
+
+
+def _kernel(entry: KernelEntry | int | list[int] | None) -> KernelEntry:
+    if entry is None or isinstance(entry, (int, list)):
+        return KernelEntry(size=_array(entry, "kernel").size)
+    _array(entry, "kernel")
+    return entry
+
+
+def _needed(size: int | list[int] | None, key: str) -> int | list[int]:
+    if size is None:
+        raise CaseError((key,), f"{key} needs a `size`")
+    return size
+
+
+def _sizes(size: int | list[int] | None, entry: ConvEntry, rank: int) -> tuple[int, ...]:
+    size = _needed(size, "input")
+    # a list of another length is the case of a wrong rank, which backends must refuse
+    return tuple(size) if isinstance(size, list) and entry.expect.error == "rank" else window.per_axis(size, rank, "input")
+
+
+def _channels(entry: ConvEntry, x: Literal | None, w: Literal | None) -> ChannelsEntry:
+    written = ChannelsEntry(in_=entry.channels, out=entry.channels) if isinstance(entry.channels, int) else entry.channels
+    out = w.shape[0] if w else (written.out if written else 1)
+    in_ = x.shape[1] if x else (w.shape[1] * entry.groups if w else (written.in_ if written else 1))
+    if written and (written.in_, written.out) != (in_, out):
+        raise CaseError(("channels",), f"channels are {written.in_} and {written.out}, the values written out have {in_} and {out}")
+    return ChannelsEntry(in_=in_, out=out)
+
+
+def _bias(entry: bool | BiasEntry, channels: int) -> Literal | None:
+    if isinstance(entry, bool):
+        return None
+    values = entry.values if isinstance(entry.values, list) else [entry.values] * channels
+    if len(values) != channels:
+        raise CaseError(("bias", "values"), f"bias has {len(values)} values for {channels} output channels")
+    return Literal(shape=(channels,), values=tuple(float(v) for v in values))

@@ -1,0 +1,133 @@
+"""Geometry that every operation with a sliding window shares: spans, output sizes, pads, padded indices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convsuite.case import Padding
+from convsuite.errors import CaseError
+
+if TYPE_CHECKING:
+    from convsuite.entry import AxisPadding, PaddingEntry, Size
+
+
+def span(kernel: int, dilation: int) -> int:
+    """Input positions from a window's first tap to its last, both included (the effective kernel)."""
+    return dilation * (kernel - 1) + 1
+
+
+def output_size(padded: int, window: int, stride: int) -> int:
+    """Number of windows of span `window` that fit in `padded` positions, one every `stride`; 0 where none fits."""
+    return max(0, (padded - window) // stride + 1)
+
+
+def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
+    """(low, high) zeros that let ceil(size / stride) windows fit; an odd zero goes high (TensorFlow's SAME)."""
+    windows = -(-size // stride)
+    total = max(0, (windows - 1) * stride + window - size)
+    return total // 2, total - total // 2
+
+
+def axis_pads(kind: AxisPadding, size: int, window: int, stride: int) -> tuple[int, int]:
+    """Resolve one axis' padding to (low, high).
+
+    `causal` puts the whole span before the data, so that no output sees a later input; `full` lets every overlap of
+    at least one position count.
+    """
+    match kind:
+        case "valid":
+            return 0, 0
+        case "same_upper" | "same":
+            return same_pads(size, window, stride)
+        case "same_lower":
+            low, high = same_pads(size, window, stride)
+            return high, low
+        case "full":
+            return window - 1, window - 1
+        case "causal":
+            return window - 1, 0
+        case int():
+            return kind, kind
+        case [low, high]:
+            return low, high
+        case _:
+            raise CaseError(("padding",), f"{kind!r} is no padding")
+
+
+def per_axis(value: Size, rank: int, key: str) -> tuple[int, ...]:
+    """Spread `2` to (2, 2) for rank 2, and check that a list has one number for each axis."""
+    if isinstance(value, int):
+        return (value,) * rank
+    if len(value) != rank:
+        raise CaseError((key,), f"{key} has {len(value)} numbers for {rank} spatial axes")
+    return tuple(value)
+
+
+def resolve_padding(
+    entry: PaddingEntry,
+    mode: str,
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Padding:
+    """Resolve the case file's padding for each axis; an invalid stride counts as 1 here, `window_rules` names it."""
+    rank = len(kernel)
+    axes: list[AxisPadding] = [entry] * rank if isinstance(entry, (str, int)) else list(entry)
+    if len(axes) != rank:
+        raise CaseError(("padding",), f"padding has {len(axes)} entries for {rank} spatial axes")
+    # an input of another rank than the kernel is a case of its own (`expect: {error: rank}`)
+    sizes = (sizes + (1,) * rank)[:rank]
+    pads = tuple(
+        axis_pads(axis, size, span(max(k, 1), max(d, 1)), max(s, 1))
+        for axis, size, k, s, d in zip(axes, sizes, kernel, stride, dilation, strict=True)
+    )
+    kinds = tuple({"same": "same_upper"}.get(a, a) if isinstance(a, str) else "explicit" for a in axes)
+    return Padding(kinds=kinds, pads=pads, mode=mode)
+
+
+def window_rules(
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: Padding,
+) -> list[CaseError]:
+    """Return every broken rule of a window's geometry, as (key, message with the numbers)."""
+    if len(sizes) != len(kernel):
+        return [CaseError(("rank",), f"the input has {len(sizes)} spatial axes, the kernel {len(kernel)}")]
+    broken = []
+    for key, values in (("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        if min(values) < 1:
+            broken.append(CaseError((key,), f"{key} must be at least 1 on every axis, not {list(values)}"))
+    if broken:
+        return broken
+    for axis, (n, k, d, (low, high)) in enumerate(zip(sizes, kernel, dilation, padding.pads, strict=True)):
+        if n + low + high < span(k, d):
+            broken.append(
+                CaseError(
+                    ("kernel",),
+                    f"axis {axis}: the kernel spans {span(k, d)}, the padded input is {n + low + high} ({n} + {low} + {high})",
+                )
+            )
+        longest = {"reflect": n - 1, "circular": n, "replicate": None if n else 0, "zeros": None}[padding.mode]
+        if longest is not None and max(low, high) > longest:
+            broken.append(
+                CaseError(("padding",), f"axis {axis}: {padding.mode} padding of {max(low, high)} needs more than {n} positions")
+            )
+    return broken
+
+
+def padded_index(size: int, low: int, high: int, mode: str) -> list[int]:
+    """For each position of a padded axis, the input position it shows; −1 for a zero. Negative pads crop."""
+    positions = range(-low, size + high)
+    match mode:
+        case "zeros":
+            return [p if 0 <= p < size else -1 for p in positions]
+        case "replicate":
+            return [min(max(p, 0), size - 1) for p in positions]
+        case "circular":
+            return [p % size for p in positions]
+        case "reflect":  # the edge itself is not repeated
+            return [p if 0 <= p < size else (-p if p < 0 else 2 * (size - 1) - p) for p in positions]
+    raise ValueError(f"{mode!r} is no padding mode")
