@@ -1,0 +1,172 @@
+"""Arrays → verdict. Pure: knows no backend, no file, no clock."""
+
+from __future__ import annotations
+
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convsuite.case import Expected, Numerics, Verdict
+from convsuite.dtypes import FORMATS, round_to
+from convsuite.tolerance import Allowance, allowance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Real = NDArray[np.float64]
+
+
+def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numerics: Numerics) -> Verdict:
+    """Judge one answer against the reference; `dtype` is what the answer should have.
+
+    Nothing passes vacuously: a NaN is wrong by construction, and an answer of which no element could be checked is not right.
+    """
+    if not isinstance(answer, np.ndarray):
+        return _refused(f"returned {_described(answer)}, an array of shape {_list(expected.value.shape)} was due")
+    if answer.shape != expected.value.shape:
+        return _refused(f"shape {_list(answer.shape)}, {_list(expected.value.shape)} was due")
+    if answer_dtype != dtype:
+        return _refused(f"dtype {answer_dtype}, {dtype} was due")
+    if answer.size == 0:
+        return Verdict(gate="shape", right=True, message="no elements: the shape and the dtype are right")
+    return _compare(answer, expected, dtype, allowance(expected, dtype, numerics))
+
+
+def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance) -> Verdict:
+    y = answer.astype(np.float64)
+    finite = np.isfinite(expected.value)
+    with np.errstate(all="ignore"):
+        error = np.abs(_difference(y, expected, dtype, allowed))
+        limit = np.where(allowed.exact, 0.0, allowed.guaranteed)
+        wrong = np.where(finite, ~(error <= limit), ~_same_class(y, expected.value))
+        unchecked = finite & ~allowed.checkable
+        wrong &= ~unchecked
+        units = _ratio(error, _unit(dtype) * expected.magnitude)
+        share2 = np.where(finite & ~unchecked, _ratio(error, limit), np.where(wrong, inf, 0.0))
+        share3 = np.where(finite & ~unchecked & ~allowed.exact, _ratio(error, allowed.expected), 0.0)
+    return _verdict(answer, expected, wrong, unchecked, np.where(finite & ~unchecked, units, 0.0), share2, share3, allowed)
+
+
+def _verdict(
+    answer: NDArray[Any],
+    expected: Expected,
+    wrong: NDArray[np.bool_],
+    unchecked: NDArray[np.bool_],
+    units: Real,
+    share2: Real,
+    share3: Real,
+    allowed: Allowance,
+) -> Verdict:
+    compared, count = int((~unchecked).sum()), int(wrong.sum())
+    # NaN shares are of wrong elements: they come first
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(np.nan_to_num(share2, nan=inf, posinf=inf)), share2.shape))
+    gate = "none" if not compared else "exact" if bool(np.all(allowed.exact | unchecked)) else "guaranteed"
+    got, due = float(answer[worst]), float(expected.value[worst])
+    error_units = float(np.nan_to_num(units, nan=inf, posinf=inf).max())
+    suspect = not count and float(share3.max()) > 1
+    if not compared:
+        message = f"none of {answer.size} elements could be checked: a partial sum may overflow or no bound is known"
+    elif count:
+        message = f"{count} of {compared} elements wrong; worst at {_list(worst)}: got {got:.9g}, {due:.9g} was due{_by(gate, error_units)}"
+    elif suspect:
+        message = f"within the proven bound, but {float(share3.max()):.3g} × what real arithmetic shows{_by(gate, error_units)}"
+    else:
+        message = ""
+    return Verdict(
+        gate=gate,
+        right=compared > 0 and count == 0,
+        message=message,
+        compared=compared,
+        wrong=count,
+        unchecked=int(unchecked.sum()),
+        worst_index=worst,
+        got=got,
+        expected=due,
+        error_units=error_units,
+        guaranteed_share=float(np.nan_to_num(share2, nan=inf, posinf=inf).max()),
+        expected_share=float(np.nan_to_num(share3, nan=inf, posinf=inf).max()),
+        suspect=suspect,
+    )
+
+
+def judge_refusal(answered: bool, exception: str, message: str, parameter: str) -> Verdict:
+    """Judge what became of an invalid case: a typed error is right, an answer is wrong, an accident is no refusal.
+
+    `exception` is the name of the type raised. An accident is an error that no check made: the code went on with the
+    invalid value until something else broke.
+    """
+    if answered:
+        return Verdict(gate="refusal", right=False, message=f"answered although {parameter} is invalid; a typed error was due")
+    if exception in ACCIDENTS or "INTERNAL ASSERT" in message:
+        return Verdict(
+            gate="refusal",
+            right=False,
+            message=f"broke instead of refusing an invalid {parameter}: {exception}: {message}",
+        )
+    return Verdict(gate="refusal", right=True, message=f"refused: {exception}", compared=1)
+
+
+ACCIDENTS = (
+    "AssertionError",
+    "AttributeError",
+    "KeyError",
+    "MemoryError",
+    "NameError",
+    "RecursionError",
+    "SystemError",
+    "UnboundLocalError",
+    "ZeroDivisionError",
+)
+
+
+def units_apart(left: NDArray[Any], right: NDArray[Any], expected: Expected, dtype: str) -> float:
+    """Return max |a − b| in units of u·B between two answers; infinite where one has a NaN or infinity and the other not."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    with np.errstate(all="ignore"):
+        both = np.isfinite(a) & np.isfinite(b)
+        apart = np.where(both, _ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), np.where(_same_class(a, b), 0.0, inf))
+    return float(apart.max(initial=0.0))
+
+
+def identical(left: NDArray[Any], right: NDArray[Any]) -> bool:
+    """Return whether two answers are equal bit for bit, with −0 equal to 0 and any NaN to any NaN."""
+    return left.shape == right.shape and bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f"))
+
+
+def _difference(y: Real, expected: Expected, dtype: str, allowed: Allowance) -> Real:
+    """y − r, with r rounded to the output dtype where gate 1 holds, and with both parts of a double-double."""
+    r = np.where(allowed.exact, round_to(np.where(allowed.exact, expected.value, 0.0), dtype).astype(np.float64), expected.value)
+    difference = y - r
+    return difference if expected.low is None else difference - np.where(allowed.exact, 0.0, expected.low)
+
+
+def _same_class(y: Real, r: Real) -> NDArray[np.bool_]:
+    return np.where(np.isnan(r), np.isnan(y), y == r)
+
+
+def _unit(dtype: str) -> float:
+    return FORMATS[dtype].roundoff or 1.0
+
+
+def _ratio(a: Real, b: Real) -> Real:
+    """a / b, with 0 / 0 = 0: no error needs no allowance."""
+    return np.where(a == 0, 0.0, a / b)
+
+
+def _refused(message: str) -> Verdict:
+    return Verdict(gate="none", right=False, message=message)
+
+
+def _by(gate: str, units: float) -> str:
+    if gate == "exact":
+        return " (integers: exact to the bit)"
+    return f" ({units:.3g} u·B)" if isfinite(units) else ""
+
+
+def _described(answer: object) -> str:
+    return "None" if answer is None else f"a {type(answer).__name__}"
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, numbers)) + "]"

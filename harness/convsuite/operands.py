@@ -1,0 +1,133 @@
+"""Seeded fills: the same bytes on every machine.
+
+Only raw bits of Philox (whose stream is fixed by its paper) and exact arithmetic go in, no libm, so that neither the
+platform nor NumPy's version can change a case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import isqrt, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convsuite.case import Case, Operand
+from convsuite.dtypes import FORMATS, is_integer, round_to
+from convsuite.operations import of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Real = NDArray[np.float64]
+
+__all__ = ["fill"]
+
+_SPECIALS = (np.nan, np.inf, -np.inf, -0.0, "subnormal")
+
+
+def fill(case: Case) -> tuple[NDArray[Any], ...]:
+    """Return the case's operands in order, each C-contiguous and already rounded to the case's dtype."""
+    return tuple(_operand(case, operand) for operand in case.operands)
+
+
+def _operand(case: Case, operand: Operand) -> NDArray[Any]:
+    if operand.literal is not None:
+        values = np.array(operand.literal.values, dtype=np.float64).reshape(operand.shape)
+    elif min(operand.shape, default=1) < 1:
+        values = np.zeros(operand.shape)
+    else:
+        values = _FILLS[case.fill](case, operand).reshape(operand.shape)
+    return round_to(values, case.dtype)
+
+
+def _raw(case: Case, operand: Operand, per_element: int = 1) -> NDArray[np.uint64]:
+    """Return 64 random bits per element and draw, from a stream that is this operand's alone."""
+    name = f"{case.seed}/{operand.role}/{operand.shape}"
+    key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")
+    count = prod(operand.shape) * per_element
+    return np.random.Philox(key=key).random_raw(count).reshape(per_element, -1)
+
+
+def _largest_integer(case: Case) -> int:
+    """Return m such that K products of integers up to m stay exact in any order, for the pass with the largest K."""
+    limit = 2 ** FORMATS["float32" if case.dtype in ("float16", "bfloat16") else case.dtype].bits
+    most = max((of(case).terms(case, p) for p in case.passes), default=1) if case.expect.error is None else 1
+    return max(1, isqrt(limit // max(1, most)))
+
+
+def _integers(case: Case, operand: Operand) -> Real:
+    """Non-zero integers up to ±4, or to ±m where K leaves no room for 4: a zero would hide a wrong index."""
+    m = min(4, _largest_integer(case))
+    drawn = (_raw(case, operand)[0] % np.uint64(2 * m)).astype(np.int64)
+    return np.where(drawn < m, drawn - m, drawn - m + 1).astype(np.float64)
+
+
+def _normal(case: Case, operand: Operand) -> Real:
+    """Irwin–Hall: twelve uniforms less six, of variance 1. All significand bits are in use."""
+    uniforms = (_raw(case, operand, 12) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    total = np.zeros(uniforms.shape[1])
+    for row in uniforms:  # a fixed order of additions, whatever NumPy's sum does
+        total += row
+    return total - 6.0
+
+
+def _wide(case: Case, operand: Operand) -> Real:
+    """Normal, times a power of two: exponents up to 2^±12 apart (2^±3 in float16, to stay in range)."""
+    reach = 3 if case.dtype == "float16" else 12
+    exponent = (_raw(case, operand)[0] % np.uint64(2 * reach + 1)).astype(np.int64) - reach
+    return np.ldexp(_normal(case, operand), exponent)
+
+
+def _cancelling(case: Case, operand: Operand) -> Real:
+    """Large values whose products cancel to small sums: a checkerboard of ±L in one factor, L in the other."""
+    large = 32.0 if case.dtype == "float16" else 256.0
+    if operand.role in ("weight", "bias"):
+        return _normal(case, operand) + (large if operand.role == "weight" else 0.0)
+    sign = 1.0 - 2.0 * (np.indices(operand.shape).sum(axis=0) % 2)
+    return np.asarray(sign.ravel() * large + _normal(case, operand))
+
+
+def _ramp(case: Case, operand: Operand) -> Real:
+    """1, 2, 3, … in memory order, starting over before a sum could lose exactness."""
+    period = max(1, min(127, _largest_integer(case)))
+    return (np.arange(prod(operand.shape)) % period + 1).astype(np.float64)
+
+
+def _impulse(case: Case, operand: Operand) -> Real:
+    """One non-zero in the input, at a place drawn from the seed, under a ramp of weights: it shows where each tap goes."""
+    if operand.role != "input":
+        return _ramp(case, operand)
+    values = np.zeros(prod(operand.shape))
+    values[int(_raw(case, operand)[0, 0] % np.uint64(values.size))] = 1.0
+    return values
+
+
+def _special(case: Case, operand: Operand) -> Real:
+    """Integers, with NaN, ±inf, −0 and a subnormal at places of the input that are drawn from the seed."""
+    values = _integers(case, operand)
+    if operand.role == "input":
+        # each special at the smallest draw left, so that no two share a place; a small input gets the first few
+        order = np.argsort(_raw(case, operand, 2)[1], kind="stable")
+        subnormal = FORMATS[case.dtype].smallest_subnormal
+        for place, special in zip(order[: max(1, values.size // 4)], _SPECIALS, strict=False):
+            values[place] = subnormal if special == "subnormal" else special
+    return values
+
+
+_FILLS: dict[str, Callable[[Case, Operand], Real]] = {
+    "integers": _integers,
+    "normal": _normal,
+    "wide": _wide,
+    "cancelling": _cancelling,
+    "impulse": _impulse,
+    "ramp": _ramp,
+    "special": _special,
+}
+
+
+def suits(fill_name: str, dtype: str) -> bool:
+    """True where a dtype can hold a fill: integers hold no real numbers."""
+    return not is_integer(dtype) or fill_name in ("integers", "ramp", "impulse")

@@ -1,0 +1,287 @@
+"""One backend variant in one process: what runs on the far side of the pool.
+
+Nothing heavy is imported at the top: `begin` sets the environment first, and NumPy, too, reads thread variables as it loads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.backend import Backend
+    from convsuite.case import Case, Numerics, Pass, Support
+
+_KEPT = 4  # compiled geometries kept: cases of one geometry follow each other
+_MESSAGE = 2000  # characters of an exception's text that are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An exception, as text: it may hold objects that no other process can read."""
+
+    exception: str  # type name
+    message: str
+    missing: bool = False  # the framework itself is not installed
+    unsupported: bool = False  # the backend found out on the way that it has no such thing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """What a backend says of itself once it is imported."""
+
+    versions: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+    import_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassAnswer:
+    """One pass' result, or why there is none."""
+
+    pass_: Pass
+    support: Support
+    numerics: Numerics | None = None
+    array: Any = None  # whatever `to_numpy` gave, an array if the backend is right
+    dtype: str = ""
+    failure: Failure | None = None
+    reproducible: bool | None = None
+    wrote_into: tuple[str, ...] = ()  # roles of operands that the backend changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """All passes of one case."""
+
+    passes: tuple[PassAnswer, ...]
+    seconds: float
+    rss_bytes: int
+
+
+_backend: Backend | None = None
+_functions: dict[tuple[str, Case], Callable[..., Any]] = {}
+
+
+def begin(environment: tuple[tuple[str, str], ...], log: str) -> None:
+    """Set up a fresh process, before any framework: environment, signals, and where output goes.
+
+    Whatever the backend prints, and the last words of one that dies, go to the file `log`, never into our own output.
+    """
+    import signal
+
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends its workers
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123 - lives as long as the process
+    import faulthandler
+
+    faulthandler.enable()
+
+
+def open_backend(name: str, device: str) -> Info | Failure:
+    """Import the backend and its framework, once per process."""
+    global _backend
+    from convsuite.backend import Backend, find
+
+    started = time.perf_counter()
+    cls: type[Backend] | None = None
+    try:
+        cls = find(name).load()
+        os.environ.update(cls.environment)
+        _backend = cls(device)
+        versions = tuple((str(k), str(v)) for k, v in _backend.versions().items())
+    except ModuleNotFoundError as error:
+        absent = cls is not None and error.name is not None and error.name.partition(".")[0] in cls.requires
+        return _failure(error, missing=absent)
+    except BaseException as error:
+        return _failure(error)
+    return Info(versions=versions, environment=tuple(cls.environment.items()), import_s=time.perf_counter() - started)
+
+
+def run_case(name: str, device: str, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> Answer | Failure:
+    """Run every pass of a case twice and bring the results back as NumPy arrays.
+
+    `probe` tries also what the backend declares unsupported.
+    """
+    if _backend is None:  # the process is new: the one before it died
+        opened = open_backend(name, device)
+        if isinstance(opened, Failure):
+            return opened
+    assert _backend is not None
+    started = time.perf_counter()
+    passes = tuple(_run(_backend, case, operands, probe))
+    return Answer(passes=passes, seconds=time.perf_counter() - started, rss_bytes=_rss_bytes())
+
+
+def _run(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
+    from convsuite.case import Pass
+
+    answers = []
+    if Pass.FORWARD in case.passes:
+        answers.append(_forward(backend, case, operands, probe))
+    if case.wants_gradient:
+        answers.extend(_backward(backend, case, operands, probe))
+    return answers
+
+
+def _forward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> PassAnswer:
+    from convsuite.case import Pass
+
+    support, failure = _declared(backend, case, Pass.FORWARD)
+    if failure or (support.level == "unsupported" and not probe):
+        return PassAnswer(pass_=Pass.FORWARD, support=support, failure=failure)
+    inputs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
+    try:
+        function = _compiled("forward", case, lambda: backend.forward(case))
+        native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
+        first = _finished(backend, function(*native))
+        second = _finished(backend, function(*native))
+        array = _array(backend, first, "output", case)
+        return PassAnswer(
+            pass_=Pass.FORWARD,
+            support=support,
+            numerics=backend.numerics(case, Pass.FORWARD),
+            array=array,
+            dtype=_dtype(backend, first, case),
+            reproducible=_same_bits(array, _array(backend, second, "output", case)),
+            wrote_into=_changed(backend, case, inputs, native),
+        )
+    except BaseException as error:
+        return PassAnswer(pass_=Pass.FORWARD, support=support, failure=_failure(error))
+
+
+def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
+    from convsuite.case import Pass
+
+    wanted = [p for p in case.passes if p is not Pass.FORWARD]
+    support, failure = _declared(backend, case, wanted[0])
+    if failure or (support.level == "unsupported" and not probe):
+        return [PassAnswer(pass_=p, support=support, failure=failure) for p in wanted]
+    inputs = list(zip(case.operands, operands, strict=True))
+    roles = [o.role for o, _ in inputs[:-1]]
+    try:
+        function = _compiled("backward", case, lambda: backend.backward(case))
+        native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
+        first = [_finished(backend, g) for g in function(native[:-1], native[-1])]
+        second = [_finished(backend, g) for g in function(native[:-1], native[-1])]
+        wrote_into = _changed(backend, case, inputs, native)
+    except BaseException as error:
+        return [PassAnswer(pass_=p, support=support, failure=_failure(error)) for p in wanted]
+    return [
+        _gradient(backend, case, p, support, first[roles.index(p.role)], second[roles.index(p.role)], wrote_into) for p in wanted
+    ]
+
+
+def _gradient(
+    backend: Backend, case: Case, pass_: Pass, support: Support, first: Any, second: Any, wrote_into: tuple[str, ...]
+) -> PassAnswer:
+    try:
+        array = _array(backend, first, pass_.role, case)
+        return PassAnswer(
+            pass_=pass_,
+            support=support,
+            numerics=backend.numerics(case, pass_),
+            array=array,
+            dtype=_dtype(backend, first, case),
+            reproducible=_same_bits(array, _array(backend, second, pass_.role, case)),
+            wrote_into=wrote_into,
+        )
+    except BaseException as error:
+        return PassAnswer(pass_=pass_, support=support, failure=_failure(error))
+
+
+def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
+    """Return the backend's declaration; one that raises while declaring is an error of that backend."""
+    from convsuite.case import Level, Pass, Support
+
+    if not hasattr(backend, case.operation):
+        return Support.unsupported(f"has no {case.operation}"), None
+    try:
+        support = backend.support(case)
+        if pass_ is not Pass.FORWARD and support.level is not Level.UNSUPPORTED:
+            gradient = backend.gradient_support(case)
+            support = gradient if gradient.level is not Level.NATIVE else support
+    except BaseException as error:
+        return Support.native(), _failure(error)
+    return support, None
+
+
+def _compiled(which: str, case: Case, build: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Return the function of a geometry, from the last few where it is among them."""
+    from convsuite.case import geometry
+
+    key = (which, geometry(case))
+    function = _functions.pop(key, None) or build()
+    _functions[key] = function
+    while len(_functions) > _KEPT:
+        del _functions[next(iter(_functions))]
+    return function
+
+
+def _finished(backend: Backend, result: Any) -> Any:
+    if result is not None:
+        backend.synchronize(result)
+    return result
+
+
+def _array(backend: Backend, result: Any, role: str, case: Case) -> Any:
+    """Return a plain NumPy array where the backend gave one, its bfloat16 carried in float32; else what it gave."""
+    import numpy as np
+
+    array = None if result is None else backend.to_numpy(result, role, case)
+    if not isinstance(array, np.ndarray):
+        return None if array is None else type(array).__name__
+    return np.ascontiguousarray(array.astype(np.float32) if array.dtype.name == "bfloat16" else array).reshape(array.shape)
+
+
+def _dtype(backend: Backend, result: Any, case: Case) -> str:
+    return "" if result is None else backend.dtype_name(result, case)
+
+
+def _same_bits(first: Any, second: Any) -> bool:
+    import numpy as np
+
+    return isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.tobytes() == second.tobytes()
+
+
+def _changed(backend: Backend, case: Case, inputs: Sequence[tuple[Any, Any]], native: Sequence[Any]) -> tuple[str, ...]:
+    """Return the roles of the operands that are no longer what they were."""
+    changed = []
+    for (operand, array), now in zip(inputs, native, strict=True):
+        role = "output" if operand.role == "grad_output" else operand.role
+        if not _same_bits(array, _array(backend, now, role, case)):
+            changed.append(operand.role)
+    return tuple(changed)
+
+
+def _failure(error: BaseException, missing: bool = False) -> Failure:
+    from convsuite.backend import Unsupported
+
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be made)"
+    text = text.strip().encode("utf-8", "backslashreplace").decode()
+    if len(text) > _MESSAGE:
+        text = f"{text[:_MESSAGE]}… ({len(text)} characters)"
+    return Failure(exception=type(error).__name__, message=text, missing=missing, unsupported=isinstance(error, Unsupported))
+
+
+def _rss_bytes() -> int:
+    """Return the process' memory now; 0 where the platform does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:  # noqa: PTH123
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
