@@ -1,0 +1,69 @@
+"""What every backend of NumPy arrays shares: layouts, memory formats, and bfloat16 that travels as float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite.backend import Backend
+from convsuite_backends.numpy_im2col.rounding import to_bfloat16
+
+if TYPE_CHECKING:
+    from convsuite.case import Array, Case, Operand
+
+Values = NDArray[Any]
+
+
+class NumpyArrays(Backend):
+    """A backend whose native arrays are NumPy's, in the case's logical order (channels first by default)."""
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Values:
+        """Return the operand in the case's layout and the operand's memory format."""
+        if array.ndim < 3:
+            return array
+        return remember(from_channels_first(array, operand.role, case.layout), operand.memory_format, case.layout)
+
+    def to_numpy(self, result: Values, role: str, case: Case) -> Values:
+        """Return a result in (N, C, *spatial) or weight order."""
+        return to_channels_first(result, role, case.layout)
+
+    def dtype_name(self, result: Values, case: Case) -> str:
+        """Return the dtype; float32 stands for bfloat16 in a case of that dtype."""
+        return "bfloat16" if case.dtype == "bfloat16" and result.dtype == np.float32 else str(result.dtype)
+
+
+def finish(result: Values, role: str, case: Case) -> Values:
+    """Return a result (channels first) as native: rounded where the case is of bfloat16, in the case's layout."""
+    return from_channels_first(to_bfloat16(result) if case.dtype == "bfloat16" else result, role, case.layout)
+
+
+def from_channels_first(array: Values, role: str, layout: str) -> Values:
+    """Return a view in a layout: (N, *spatial, C) and (*kernel, C_in / groups, C_out) for channels_last."""
+    if layout != "channels_last" or array.ndim < 3:
+        return array
+    return np.moveaxis(array, (1, 0), (-2, -1)) if role == "weight" else np.moveaxis(array, 1, -1)
+
+
+def to_channels_first(array: Values, role: str, layout: str) -> Values:
+    """Undo `from_channels_first`."""
+    if layout != "channels_last" or array.ndim < 3:
+        return array
+    return np.moveaxis(array, (-2, -1), (1, 0)) if role == "weight" else np.moveaxis(array, -1, 1)
+
+
+def remember(array: Values, memory_format: str, layout: str) -> Values:
+    """Return the same values, laid out in memory as asked; what a `sliced` view skips is filled with 77."""
+    match memory_format:
+        case "channels_last" if layout != "channels_last":
+            return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+        case "sliced":
+            larger = np.full((*(n + 1 for n in array.shape[:-1]), 2 * array.shape[-1] + 1), 77, array.dtype)
+            view = larger[(*(slice(1, None) for _ in array.shape[:-1]), slice(1, None, 2))]
+            view[...] = array
+            return view
+        case "transposed":
+            return np.ascontiguousarray(array.T).T
+        case _:
+            return np.ascontiguousarray(array)

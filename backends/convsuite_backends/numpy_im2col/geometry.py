@@ -1,0 +1,143 @@
+"""The arguments of a convolution, checked: every refusal is here, each with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from operator import index
+
+Size = int | Sequence[int]
+Pads = int | Sequence[int | tuple[int, int]]  # for all axes; or per axis, (low, high) or one number for both
+MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """A convolution's sizes. Tuples have one entry per spatial axis."""
+
+    batch: int
+    groups: int
+    c_in: int  # input channels of one group
+    c_out: int  # output channels of one group
+    sizes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]  # (low, high), negative = cropped
+    mode: str
+    flip: bool
+
+    @property
+    def terms(self) -> int:
+        """K: products summed into one output."""
+        return self.c_in * prod(self.kernel)
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Positions on each axis with padding."""
+        return tuple(n + low + high for n, (low, high) in zip(self.sizes, self.pads, strict=True))
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """Windows on each axis."""
+        axes = zip(self.padded, self.kernel, self.dilation, self.stride, strict=True)
+        return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, d, s in axes)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """(N, C_out, *out)."""
+        return (self.batch, self.groups * self.c_out, *self.out)
+
+    @property
+    def pointwise(self) -> bool:
+        """True where the columns are the input itself: kernel 1, stride 1 on every axis."""
+        return prod(self.kernel) == 1 and prod(self.stride) == 1
+
+
+def geometry(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    bias: tuple[int, ...] | None,
+    *,
+    stride: Size,
+    dilation: Size,
+    padding: Pads,
+    padding_mode: str,
+    groups: int,
+    flip: bool,
+) -> Geometry:
+    """Return the geometry of operands of these shapes. Raise ValueError, with the numbers, where there is none."""
+    rank = len(weight) - 2
+    if rank < 1 or len(x) != len(weight):
+        raise ValueError(
+            f"x {x} has {len(x)} axes, weight {weight} has {len(weight)}: they must be (N, C_in, *spatial) and "
+            f"(C_out, C_in / groups, *kernel) with the same number of spatial axes, at least 1"
+        )
+    _check_channels(x[1], weight[0], weight[1], bias, groups)
+    found = Geometry(
+        batch=x[0],
+        groups=groups,
+        c_in=weight[1],
+        c_out=weight[0] // groups,
+        sizes=x[2:],
+        kernel=_positive("kernel", weight[2:], rank),
+        stride=_positive("stride", stride, rank),
+        dilation=_positive("dilation", dilation, rank),
+        pads=_pads(padding, rank),
+        mode=padding_mode,
+        flip=flip,
+    )
+    _check_padding(found)
+    return found
+
+
+def _check_channels(c_in: int, c_out: int, claimed: int, bias: tuple[int, ...] | None, groups: int) -> None:
+    if index(groups) < 1:
+        raise ValueError(f"groups must be at least 1, not {groups}")
+    for what, count in (("input", c_in), ("output", c_out)):
+        if count % groups:
+            raise ValueError(f"{count} {what} channels do not divide into {groups} groups")
+    if claimed * groups != c_in:
+        raise ValueError(f"weight takes {claimed} channels × {groups} groups = {claimed * groups}, x has {c_in}")
+    if bias is not None and bias != (c_out,):
+        raise ValueError(f"bias must have shape ({c_out},), one value per output channel, not {bias}")
+
+
+def _check_padding(g: Geometry) -> None:
+    if g.mode not in MODES:
+        raise ValueError(f"padding_mode {g.mode!r} is none of {', '.join(MODES)}")
+    axes = zip(g.sizes, g.kernel, g.dilation, g.pads, g.padded, strict=True)
+    for axis, (n, k, d, (low, high), padded) in enumerate(axes):
+        span = d * (k - 1) + 1
+        if padded < span:
+            raise ValueError(
+                f"axis {axis}: the kernel spans {span}, the padded input is {padded} ({n} + {low} + {high})"
+            )
+        longest = {"zeros": None, "reflect": max(n - 1, 0), "circular": n, "replicate": None if n else 0}[g.mode]
+        if longest is not None and max(low, high) > longest:
+            raise ValueError(f"axis {axis}: {g.mode} padding of {max(low, high)} needs more than {n} positions")
+
+
+def _per_axis(name: str, value: Size, rank: int) -> tuple[int, ...]:
+    values = tuple(map(index, value)) if isinstance(value, Sequence) else (index(value),) * rank
+    if len(values) != rank:
+        raise ValueError(f"{name} has {len(values)} numbers for {rank} spatial axes")
+    return values
+
+
+def _positive(name: str, value: Size, rank: int) -> tuple[int, ...]:
+    values = _per_axis(name, value, rank)
+    if min(values) < 1:
+        raise ValueError(f"{name} must be at least 1 on every axis, not {list(values)}")
+    return values
+
+
+def _pads(padding: Pads, rank: int) -> tuple[tuple[int, int], ...]:
+    axes = tuple(padding) if isinstance(padding, Sequence) else (padding,) * rank
+    if len(axes) != rank:
+        raise ValueError(f"padding has {len(axes)} entries for {rank} spatial axes")
+    pairs = [tuple(map(index, axis)) if isinstance(axis, Sequence) else (index(axis),) * 2 for axis in axes]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"padding must be (low, high) on each axis, not {padding}")
+    return tuple((low, high) for low, high in pairs)

@@ -1,0 +1,77 @@
+"""Padding the input, and its adjoint: folding a padded gradient back. Axes 0 and 1 are batch and channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite_backends.numpy_im2col.geometry import Geometry
+
+Values = NDArray[Any]
+
+
+def pad(x: Values, g: Geometry) -> Values:
+    """Return x (N, C, *sizes) as the windows see it, (N, C, *padded); a view where nothing is added."""
+    if g.mode == "zeros":
+        return _zero_pad(x, g)
+    for axis, (n, pads) in enumerate(zip(g.sizes, g.pads, strict=True), start=2):
+        if any(pads):
+            x = x.take(_shown(n, *pads, g.mode), axis)
+    return x
+
+
+def fold(padded: Values, g: Geometry) -> Values:
+    """Add each padded position's gradient to the input position that it shows: (N, C, *padded) to (N, C, *sizes)."""
+    if g.mode == "zeros":
+        return _zero_fold(padded, g)
+    for axis, (n, pads) in enumerate(zip(g.sizes, g.pads, strict=True), start=2):
+        if any(pads):
+            padded = _fold_axis(padded, axis, n, _shown(n, *pads, g.mode))
+    return padded
+
+
+def _shown(n: int, low: int, high: int, mode: str) -> NDArray[np.intp]:
+    """Return the input position that each padded position shows."""
+    at = np.arange(-low, n + high)
+    match mode:
+        case "replicate":
+            return at.clip(0, n - 1)
+        case "circular":
+            return at % n
+        case _:  # reflect: the edge itself is not repeated
+            return n - 1 - np.abs(n - 1 - np.abs(at))
+
+
+def _overlap(g: Geometry) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where input and padded input hold the same values: (slices of the input, slices of the padded)."""
+    kept = [(max(-low, 0), min(n, n + high), low) for n, (low, high) in zip(g.sizes, g.pads, strict=True)]
+    kept = [(start, max(start, stop), low) for start, stop, low in kept]
+    return tuple(slice(a, b) for a, b, _ in kept), tuple(slice(a + low, b + low) for a, b, low in kept)
+
+
+def _zero_pad(x: Values, g: Geometry) -> Values:
+    inner, outer = _overlap(g)
+    if all(low <= 0 and high <= 0 for low, high in g.pads):
+        return x[(..., *inner)]
+    padded = np.zeros((*x.shape[:2], *g.padded), x.dtype)
+    padded[(..., *outer)] = x[(..., *inner)]
+    return padded
+
+
+def _zero_fold(padded: Values, g: Geometry) -> Values:
+    if not any(map(any, g.pads)):
+        return padded
+    inner, outer = _overlap(g)
+    grad = np.zeros((*padded.shape[:2], *g.sizes), padded.dtype)
+    grad[(..., *inner)] = padded[(..., *outer)]
+    return grad
+
+
+def _fold_axis(padded: Values, axis: int, n: int, shown: NDArray[np.intp]) -> Values:
+    grad = np.zeros((*padded.shape[:axis], n, *padded.shape[axis + 1 :]), padded.dtype)
+    to, source = np.moveaxis(grad, axis, 0), np.moveaxis(padded, axis, 0)
+    for position, target in enumerate(shown):
+        to[target] += source[position]
+    return grad
