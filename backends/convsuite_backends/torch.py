@@ -1,0 +1,210 @@
+"""PyTorch: torch.nn.functional, as its users call it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Backend, Function, Gradient, Native
+from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
+from convsuite.errors import BackendError
+from convsuite_backends import _layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.case import Array
+    from convsuite.operations.conv import ConvCase
+
+
+class Torch(Backend):
+    """Eager PyTorch with its own defaults: conv1d, conv2d and conv3d of torch.nn.functional."""
+
+    requires = ("torch",)
+    devices = ("cpu", "cuda")
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise BackendError(
+                f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu"
+            )
+        if threads := os.environ.get("CONVSUITE_THREADS"):
+            torch.set_num_threads(int(threads))
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of torch and of the libraries that compute for it."""
+        import torch
+
+        found = {"torch": torch.__version__}
+        if onednn := re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show()):
+            found["onednn"] = onednn[1]
+        if self.device == "cuda":
+            found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+        return found
+
+    def support(self, case: Case) -> Support:
+        """Declare what takes F.pad or torch.flip beside the convolution."""
+        if case.layout == "channels_last":
+            return Support.unsupported("torch takes (N, C, *spatial) only; its channels_last is a memory format")
+        return _layout.composition(_steps(case))
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return a tensor whose elements lie in memory as the operand asks."""
+        import torch
+
+        tensor = torch.tensor(array, dtype=getattr(torch, case.dtype), device=self.device)
+        return _laid_out(tensor, operand.memory_format)
+
+    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
+        """Return the result; bfloat16 as float32, which holds all its values."""
+        import torch
+
+        result = result.detach().cpu()
+        return (result.float() if result.dtype == torch.bfloat16 else result).numpy()  # type: ignore[no-any-return]
+
+    def synchronize(self, result: Native) -> None:
+        """Wait for the GPU; on the CPU torch returns when it has computed."""
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    def gradient(self, function: Function, case: Case) -> Gradient:
+        """Return torch.autograd's gradients; an operand that the output does not depend on is an error there."""
+        import torch
+
+        def gradients(operands: Sequence[Native], grad_output: Native) -> Sequence[Native]:
+            leaves = [operand.detach().requires_grad_() for operand in operands]
+            return torch.autograd.grad(function(*leaves), leaves, grad_output)  # type: ignore[no-any-return]
+
+        return gradients
+
+    def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call conv1d, conv2d or conv3d; pad before where it has no such padding."""
+        import torch
+        from torch.nn import functional
+
+        call = (functional.conv1d, functional.conv2d, functional.conv3d)[case.rank - 1]
+        if case.flip:
+            weight = torch.flip(weight, tuple(range(2, 2 + case.rank)))
+        padding = _padding(case)
+        if padding is None:
+            x, padding = _pad(case, x), 0
+        return call(x, weight, bias, case.stride, padding, case.dilation, case.groups)
+
+
+def _padding(case: ConvCase) -> str | tuple[int, ...] | None:
+    """Return the padding as torch's own argument, or None where F.pad must do it."""
+    padding = case.padding
+    if _layout.same(padding.kinds, "valid"):
+        return "valid"
+    if padding.mode != "zeros":
+        return None
+    if _layout.same(padding.kinds, "same_upper") and set(case.stride) == {1}:
+        return "same"
+    return tuple(low for low, _ in padding.pads) if padding.symmetric and not padding.negative else None
+
+
+def _pad(case: ConvCase, x: Native) -> Native:
+    """Pad, and crop where a pad is negative, by F.pad; its pairs go from the last axis to the first."""
+    from torch.nn import functional
+
+    if case.padding.mode == "zeros":
+        return functional.pad(x, [p for pair in reversed(case.padding.pads) for p in pair])
+    x = functional.pad(x, [p for pair in reversed(_layout.grown(case)) for p in pair], mode=case.padding.mode)
+    return x[(..., *_layout.kept(case))]
+
+
+def _steps(case: ConvCase) -> list[str]:
+    """Say what is called beside the convolution."""
+    steps = []
+    if _padding(case) is None:
+        why = "asymmetric or negative" if case.padding.mode == "zeros" else case.padding.mode
+        steps.append(f"F.pad before the convolution: its own padding is not {why}")
+    if case.flip:
+        steps.append("torch.flip of the weight")
+    return steps
+
+
+def _laid_out(tensor: Native, memory_format: str) -> Native:
+    """Return an equal tensor with other strides; what a slice skips over is poisoned, so that reading it shows."""
+    import torch
+
+    match memory_format:
+        case "channels_last" if tensor.dim() in (4, 5):
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            return tensor.to(memory_format=formats[tensor.dim()])
+        case "channels_last":
+            return tensor.movedim(1, -1).contiguous().movedim(-1, 1)
+        case "transposed":
+            return tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
+        case "sliced":
+            poison = float("nan") if tensor.is_floating_point() else 99
+            twice = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1]), poison)
+            twice[..., ::2] = tensor
+            return twice[..., ::2]
+    return tensor
+
+
+class TorchChannelsLast(Torch):
+    """Eager, with input, weight and output gradient in the channels_last memory format."""
+
+    def support(self, case: Case) -> Support:
+        """Declare rank 1 unsupported: the format has no word for it."""
+        if case.rank == 1:
+            return Support.unsupported("torch's channels_last memory format is for 4-D and 5-D tensors")
+        return super().support(case)
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return a channels_last tensor, unless the operand itself asks for another format."""
+        tensor = super().to_native(array, operand, case)
+        return (
+            _laid_out(tensor, "channels_last") if operand.memory_format == "contiguous" and tensor.dim() > 1 else tensor
+        )
+
+
+class TorchNoMkldnn(Torch):
+    """Eager, without oneDNN: torch's own CPU kernels."""
+
+    devices = ("cpu",)
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        import torch
+
+        torch.backends.mkldnn.enabled = False
+
+
+class TorchCompile(Torch):
+    """torch.compile with static shapes; gradients differentiate the compiled forward pass."""
+
+    _RESET_EVERY = 64  # compiled geometries kept, so that memory does not grow with the number of cases
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        import torch
+
+        self._compiled = 0
+        # every geometry is a recompilation of the same method, and the default limit is 8
+        torch._dynamo.config.recompile_limit = 2 * self._RESET_EVERY
+        torch._dynamo.config.accumulated_recompile_limit = 2 * self._RESET_EVERY
+
+    def compile(self, function: Function, case: Case) -> Function:
+        """Return the function compiled for one geometry."""
+        import torch
+
+        self._compiled += 1
+        if self._compiled % self._RESET_EVERY == 0:
+            torch.compiler.reset()
+        return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[no-any-return]
+
+    def backward(self, case: Case) -> Gradient:
+        """Return the gradients through the compiled forward pass; autograd itself cannot be traced whole."""
+        return self.gradient(self.forward(case), case)
