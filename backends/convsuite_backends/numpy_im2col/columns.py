@@ -1,8 +1,13 @@
-"""im2col and its adjoint, in tiles: the windows are a view, and only a tile of them is ever copied."""
+"""im2col and its adjoint, in tiles: the windows are a view, and only a tile of them is ever copied.
+
+Columns are (groups, K, positions) with K over (channel, *tap) and positions over (batch, *out), so that one matrix
+product a group takes all images of a tile.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
@@ -13,58 +18,66 @@ from numpy.typing import DTypeLike, NDArray
 from convsuite_backends.numpy_im2col.geometry import Geometry
 
 Values = NDArray[Any]
-Tile = tuple[slice, ...]  # of (batch, groups, *out)
+Index = tuple[Any, ...]
 TILE_BYTES = 8 << 20  # columns held at once
 
 
-def windows(padded: Values, g: Geometry) -> Values:
-    """Return all windows of (N, C, *padded) as a view (N, groups, *out, C_in / groups, *kernel)."""
-    n, c, *spatial = padded.strides
-    steps = [s * by for s, by in zip(spatial, g.stride, strict=True)]
-    taps = [s * d for s, d in zip(spatial, g.dilation, strict=True)]
-    shape = (g.batch, g.groups, *g.out, g.c_in, *g.kernel)
-    return as_strided(padded, shape, (n, c * g.c_in, *steps, c, *taps), writeable=False)
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A box of (groups, batch, *out)."""
+
+    groups: slice
+    batch: slice
+    out: tuple[slice, ...]
+
+    @property
+    def index(self) -> Index:
+        """The index of an array (groups, anything, batch, *out)."""
+        return (self.groups, ..., self.batch, *self.out)
 
 
 def tiles(g: Geometry, itemsize: int) -> Iterator[Tile]:
-    """Cut (batch, groups, *out) into tiles whose columns take at most TILE_BYTES each, or are of a single position."""
-    return _tiles((g.batch, g.groups, *g.out), max(1, TILE_BYTES // max(1, g.terms * itemsize)))
+    """Cut (groups, batch, *out) into tiles whose columns take at most TILE_BYTES each, or are of a single position."""
+    most = max(1, TILE_BYTES // max(1, g.terms * itemsize))
+    return (Tile(groups, batch, tuple(out)) for groups, batch, *out in _boxes((g.groups, g.batch, *g.out), most))
 
 
-def whole(g: Geometry) -> Tile:
-    """Return the tile that is everything."""
-    return tuple(slice(0, n) for n in (g.batch, g.groups, *g.out))
+def windows(padded: Values, g: Geometry) -> Values:
+    """Return all windows of (N, C, *padded) as a view (groups, C_in / groups, *kernel, N, *out)."""
+    n, c, *spatial = padded.strides
+    taps = (s * d for s, d in zip(spatial, g.dilation, strict=True))
+    steps = (s * by for s, by in zip(spatial, g.stride, strict=True))
+    shape = (g.groups, g.c_in, *g.kernel, g.batch, *g.out)
+    return as_strided(padded, shape, (c * g.c_in, c, *taps, n, *steps), writeable=False)
 
 
-def _tiles(shape: tuple[int, ...], most: int) -> Iterator[Tile]:
+def im2col(view: Values, tile: Tile, dtype: DTypeLike) -> Values:
+    """Return a tile's columns out of all windows."""
+    part = view[tile.index]
+    axes = len(tile.out) + 1  # batch and spatial
+    return part.astype(dtype, order="C").reshape(part.shape[0], prod(part.shape[1:-axes]), prod(part.shape[-axes:]))
+
+
+def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:
+    """Add a tile's columns into a padded gradient (N, groups, C_in / groups, *padded), each tap where it was seen."""
+    sizes = (axis.stop - axis.start for axis in (tile.batch, *tile.out))
+    columns = columns.reshape(columns.shape[0], g.c_in, *g.kernel, *sizes)
+    for tap in product(*map(range, g.kernel)):
+        axes = zip(tap, g.dilation, g.stride, tile.out, strict=True)
+        met = (slice(t * d + s * at.start, t * d + s * (at.stop - 1) + 1, s) for t, d, s, at in axes)
+        here: Index = (tile.batch, tile.groups, slice(None), *met)
+        of_tap: Index = (slice(None), slice(None), *tap)
+        into[here] += columns[of_tap].swapaxes(1, 2).swapaxes(0, 1)  # batch first
+
+
+def _boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Cut an array of a shape into boxes of at most `most` elements, at least 1, keeping the last axes whole."""
     if not shape:
         yield ()
         return
     inner = prod(shape[1:])
+    rests = [tuple(slice(0, n) for n in shape[1:])] if inner <= most else list(_boxes(shape[1:], most))
     step = max(1, most // max(1, inner))
-    rests = [tuple(slice(0, n) for n in shape[1:])] if inner <= most else list(_tiles(shape[1:], most))
     for start in range(0, shape[0], step):
         for rest in rests:
             yield (slice(start, min(start + step, shape[0])), *rest)
-
-
-def im2col(view: Values, tile: Tile, dtype: DTypeLike) -> Values:
-    """Return a tile's columns, (n, groups, K, positions), K running over (channel, *tap); copies only if it must."""
-    part = view[tile]
-    n, groups, *rest = part.shape
-    spatial = len(tile) - 2
-    out, taps = rest[:spatial], rest[spatial:]
-    lead = tuple(range(2 + spatial, part.ndim))
-    columns = part.transpose(0, 1, *lead, *range(2, 2 + spatial))
-    return columns.astype(dtype, copy=False).reshape(n, groups, prod(taps), prod(out))
-
-
-def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:
-    """Add a tile's columns (n, groups, K, positions) into a padded gradient (N, groups, C_in / groups, *padded)."""
-    batch, groups, *out = tile
-    sizes = [axis.stop - axis.start for axis in out]
-    columns = columns.reshape(*columns.shape[:2], g.c_in, *g.kernel, *sizes)
-    for tap in product(*map(range, g.kernel)):
-        axes = zip(tap, g.dilation, g.stride, out, strict=True)
-        met = tuple(slice(t * d + s * at.start, t * d + s * (at.stop - 1) + 1, s) for t, d, s, at in axes)
-        into[(batch, groups, slice(None), *met)] += columns[(slice(None), slice(None), slice(None), *tap)]

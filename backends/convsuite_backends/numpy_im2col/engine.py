@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import col2im, im2col, tiles, whole, windows
+from convsuite_backends.numpy_im2col.columns import col2im, im2col, tiles, windows
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
 from convsuite_backends.numpy_im2col.padding import fold, pad
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
@@ -82,15 +83,8 @@ def conv(
         flip=flip,
     )
     matrix = _matrix(weight, g, total)
-    shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-    y = np.empty((g.batch, g.groups, g.c_out, *g.out), x.dtype)
-    view = windows(pad(x, g), g)
-    for tile in [whole(g)] if g.pointwise and x.dtype == total else tiles(g, total.itemsize):
-        part = np.matmul(matrix[tile[1]], im2col(view, tile, total))
-        if shift is not None:
-            part += shift[tile[1]]
-        here = y[(*tile[:2], slice(None), *tile[2:])]
-        here[...] = round_to(part, x.dtype).reshape(here.shape)
+    shift = np.zeros((g.groups, 1, 1), total) if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
+    y = (_pointwise if g.pointwise else _tiled)(pad(x, g), matrix, shift, g)
     return y.reshape(g.out_shape)
 
 
@@ -109,8 +103,8 @@ def conv_gradients(
 ) -> Gradients:
     """Return the gradients of ⟨conv(x, weight, bias), grad_output⟩ to x, weight and bias.
 
-    Arguments are those of `conv`, with grad_output in the shape of its result. Raises as `conv` does, and ValueError where
-    grad_output has another shape.
+    Arguments are those of `conv`, with grad_output in the shape of its result. Raises as `conv` does, and ValueError
+    where grad_output has another shape.
     """
     total = accumulator(x, weight, grad_output)
     g = geometry(
@@ -128,19 +122,38 @@ def conv_gradients(
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
     matrix = _matrix(weight, g, total).swapaxes(1, 2)
     view = windows(pad(x, g), g)
-    grad = grad_output.reshape(g.batch, g.groups, g.c_out, *g.out)
+    by_group = np.moveaxis(grad_output.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
     to_padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
     to_matrix = np.zeros((g.groups, g.c_out, g.terms), total)
     for tile in tiles(g, total.itemsize):
         columns = im2col(view, tile, total)
-        seen = grad[(*tile[:2], slice(None), *tile[2:])].astype(total, copy=False)
-        seen = seen.reshape(*seen.shape[:3], columns.shape[3])
-        to_matrix[tile[1]] += np.matmul(seen, columns.swapaxes(2, 3)).sum(axis=0)
-        col2im(np.matmul(matrix[tile[1]], seen), to_padded, tile, g)
+        grad = by_group[tile.index].astype(total, copy=False).reshape(columns.shape[0], g.c_out, columns.shape[2])
+        to_matrix[tile.groups] += np.matmul(grad, columns.swapaxes(1, 2))
+        col2im(np.matmul(matrix[tile.groups], grad), to_padded, tile, g)
     to_x = fold(to_padded.reshape(g.batch, g.groups * g.c_in, *g.padded), g)
     to_weight = _flipped(to_matrix.reshape(weight.shape), g)
     to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
     return Gradients(*(round_to(a, x.dtype) for a in (to_x, to_weight, to_bias)))
+
+
+def _pointwise(padded: Values, matrix: Values, shift: Values, g: Geometry) -> Values:
+    """Return (N, groups, C_out / groups, positions): each image is its own columns."""
+    columns = padded.astype(matrix.dtype, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
+    y = np.matmul(matrix, columns)
+    y += shift
+    return round_to(y, padded.dtype)
+
+
+def _tiled(padded: Values, matrix: Values, shift: Values, g: Geometry) -> Values:
+    """Return (N, groups, C_out / groups, *out), tile by tile."""
+    y = np.empty((g.batch, g.groups, g.c_out, *g.out), padded.dtype)
+    by_group, view = np.moveaxis(y, 0, 2), windows(padded, g)
+    for tile in tiles(g, matrix.itemsize):
+        part = np.matmul(matrix[tile.groups], im2col(view, tile, matrix.dtype))
+        part += shift[tile.groups]
+        here = by_group[tile.index]
+        here[...] = round_to(part, y.dtype).reshape(here.shape)
+    return y
 
 
 def _flipped(weight: Values, g: Geometry) -> Values:
@@ -148,5 +161,5 @@ def _flipped(weight: Values, g: Geometry) -> Values:
 
 
 def _matrix(weight: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """(groups, C_out / groups, K), K running over (channel, *tap)."""
+    """Return the weight as (groups, C_out / groups, K), K running over (channel, *tap)."""
     return _flipped(weight, g).astype(dtype, copy=False).reshape(g.groups, g.c_out, g.terms)

@@ -99,7 +99,9 @@ def _check_channels(c_in: int, c_out: int, claimed: int, bias: tuple[int, ...] |
         if count % groups:
             raise ValueError(f"{count} {what} channels do not divide into {groups} groups")
     if claimed * groups != c_in:
-        raise ValueError(f"weight takes {claimed} channels × {groups} groups = {claimed * groups}, x has {c_in}")
+        raise ValueError(
+            f"weight takes {claimed} channels in each of {groups} groups, {claimed * groups} in all; x has {c_in}"
+        )
     if bias is not None and bias != (c_out,):
         raise ValueError(f"bias must have shape ({c_out},), one value per output channel, not {bias}")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from convsuite_backends.numpy_im2col.geometry import Geometry
 
 Values = NDArray[Any]
+Index = tuple[Any, ...]
 
 
 def pad(x: Values, g: Geometry) -> Values:
@@ -32,31 +33,34 @@ def fold(padded: Values, g: Geometry) -> Values:
     return padded
 
 
-def _shown(n: int, low: int, high: int, mode: str) -> NDArray[np.intp]:
+def _shown(n: int, low: int, high: int, mode: str) -> Values:
     """Return the input position that each padded position shows."""
-    at = np.arange(-low, n + high)
+    at: Values = np.arange(-low, n + high)
     match mode:
         case "replicate":
-            return at.clip(0, n - 1)
+            at = np.clip(at, 0, n - 1)
         case "circular":
-            return at % n
-        case _:  # reflect: the edge itself is not repeated
-            return n - 1 - np.abs(n - 1 - np.abs(at))
+            at = at % n
+        case "reflect":  # the edge itself is not repeated
+            at = n - 1 - np.abs(n - 1 - np.abs(at))
+    return at
 
 
-def _overlap(g: Geometry) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where input and padded input hold the same values: (slices of the input, slices of the padded)."""
+def _overlap(g: Geometry) -> tuple[Index, Index]:
+    """Return where input and padded input hold the same values: (index of the input, index of the padded)."""
     kept = [(max(-low, 0), min(n, n + high), low) for n, (low, high) in zip(g.sizes, g.pads, strict=True)]
     kept = [(start, max(start, stop), low) for start, stop, low in kept]
-    return tuple(slice(a, b) for a, b, _ in kept), tuple(slice(a + low, b + low) for a, b, low in kept)
+    inner = (slice(a, b) for a, b, _ in kept)
+    outer = (slice(a + low, b + low) for a, b, low in kept)
+    return (..., *inner), (..., *outer)
 
 
 def _zero_pad(x: Values, g: Geometry) -> Values:
     inner, outer = _overlap(g)
     if all(low <= 0 and high <= 0 for low, high in g.pads):
-        return x[(..., *inner)]
+        return x[inner]
     padded = np.zeros((*x.shape[:2], *g.padded), x.dtype)
-    padded[(..., *outer)] = x[(..., *inner)]
+    padded[outer] = x[inner]
     return padded
 
 
@@ -65,11 +69,11 @@ def _zero_fold(padded: Values, g: Geometry) -> Values:
         return padded
     inner, outer = _overlap(g)
     grad = np.zeros((*padded.shape[:2], *g.sizes), padded.dtype)
-    grad[(..., *inner)] = padded[(..., *outer)]
+    grad[inner] = padded[outer]
     return grad
 
 
-def _fold_axis(padded: Values, axis: int, n: int, shown: NDArray[np.intp]) -> Values:
+def _fold_axis(padded: Values, axis: int, n: int, shown: Values) -> Values:
     grad = np.zeros((*padded.shape[:axis], n, *padded.shape[axis + 1 :]), padded.dtype)
     to, source = np.moveaxis(grad, axis, 0), np.moveaxis(padded, axis, 0)
     for position, target in enumerate(shown):
