@@ -12,6 +12,7 @@ from convsuite_backends.numpy_im2col.rounding import to_bfloat16
 
 if TYPE_CHECKING:
     from convsuite.case import Array, Case, Operand
+    from convsuite.operations.conv import ConvCase
 
 Values = NDArray[Any]
 
@@ -67,3 +68,15 @@ def remember(array: Values, memory_format: str, layout: str) -> Values:
             return np.ascontiguousarray(array.T).T
         case _:
             return np.ascontiguousarray(array)
+
+
+def options(case: ConvCase) -> dict[str, Any]:
+    """Return the keyword arguments that a case means to the engine."""
+    return {
+        "stride": case.stride,
+        "dilation": case.dilation,
+        "padding": case.padding.pads,
+        "padding_mode": case.padding.mode,
+        "groups": case.groups,
+        "flip": case.flip,
+    }

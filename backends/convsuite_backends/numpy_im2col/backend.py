@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, to_channels_first
+from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
 from convsuite_backends.numpy_im2col.engine import conv, conv_gradients
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class NumpyIm2col(NumpyArrays):
     def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """See `engine.conv`."""
         x, weight = (to_channels_first(a, role, case.layout) for a, role in zip((x, weight), ROLES, strict=False))
-        return finish(conv(x, weight, bias, **_options(case)), "output", case)
+        return finish(conv(x, weight, bias, **options(case)), "output", case)
 
     def backward(self, case: Case) -> Gradient:
         """Return the analytic gradients, see `engine.conv_gradients`."""
@@ -34,19 +34,8 @@ class NumpyIm2col(NumpyArrays):
         def gradients(operands: Sequence[Values], grad_output: Values) -> list[Values]:
             x, weight = (to_channels_first(a, role, case.layout) for a, role in zip(operands[:2], ROLES, strict=False))
             found = conv_gradients(
-                x, weight, to_channels_first(grad_output, "grad_output", case.layout), **_options(case)
+                x, weight, to_channels_first(grad_output, "grad_output", case.layout), **options(case)
             )
             return [finish(a, role, case) for a, role, _ in zip(found, ROLES, operands, strict=False)]
 
         return gradients
-
-
-def _options(case: ConvCase) -> dict[str, Any]:
-    return {
-        "stride": case.stride,
-        "dilation": case.dilation,
-        "padding": case.padding.pads,
-        "padding_mode": case.padding.mode,
-        "groups": case.groups,
-        "flip": case.flip,
-    }

@@ -1,0 +1,117 @@
+"""Convolution as one first writes it: a loop over every output, each a window times a kernel, summed.
+
+For teaching, and as the slowest baseline. Nothing is clever here, so that it can be checked by reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite.case import Support
+from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
+from convsuite_backends.numpy_im2col.geometry import geometry
+
+if TYPE_CHECKING:
+    from convsuite.backend import Gradient
+    from convsuite.case import Case
+    from convsuite.operations.conv import ConvCase
+
+Values = NDArray[Any]
+Index = tuple[Any, ...]
+MOST_OUTPUTS = 200_000  # about a second a pass
+NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+ACCUMULATORS = {"float16": "float32", "int8": "int32", "int32": "int64"}  # others sum in their own dtype
+
+
+class Naive(NumpyArrays):
+    """Literal loops over output positions, forward and backward."""
+
+    def support(self, case: Case) -> Support:
+        """Decline what would take minutes."""
+        case = cast("ConvCase", case)
+        count = case.input_shape[0] * case.out_channels * prod(_sizes(case))
+        too_slow = Support.unsupported(f"too slow for literal loops ({count} outputs, at most {MOST_OUTPUTS})")
+        return Support.native() if count <= MOST_OUTPUTS else too_slow
+
+    @np.errstate(all="ignore")
+    def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
+        """Y[n, o, i, j] = (X[n, :, window] * K[o]).sum() + b[o], on any number of spatial axes."""
+        x, weight = _checked(case, x, weight, bias)
+        padded, kernel = _pad(case, _wide(x)), _flip(case, _wide(weight))
+        y = np.zeros((x.shape[0], weight.shape[0], *_sizes(case)), padded.dtype)
+        for output, window, o in _loops(case, y.shape):
+            y[output] = (padded[window] * kernel[o]).sum() + (0 if bias is None else bias[o])
+        return finish(y.astype(x.dtype), "output", case)
+
+    def backward(self, case: Case) -> Gradient:
+        """Return the gradients: what each output adds to its window, to its kernel and to its bias."""
+        case = cast("ConvCase", case)
+
+        @np.errstate(all="ignore")
+        def gradients(operands: Sequence[Values], grad_output: Values) -> list[Values]:
+            x, weight = _checked(case, *operands)
+            grad = _wide(to_channels_first(grad_output, "grad_output", case.layout))
+            padded, kernel = _pad(case, _wide(x)), _flip(case, _wide(weight))
+            dx, dw, db = np.zeros_like(padded), np.zeros_like(kernel), np.zeros(len(kernel), kernel.dtype)
+            for output, window, o in _loops(case, grad.shape):
+                dx[window] += grad[output] * kernel[o]
+                dw[o] += grad[output] * padded[window]
+                db[o] += grad[output]
+            found = {"input": _unpad(case, dx), "weight": _flip(case, dw), "bias": db}
+            return [finish(a.astype(x.dtype), role, case) for role, a in list(found.items())[: len(operands)]]
+
+        return gradients
+
+
+def _loops(case: ConvCase, shape: tuple[int, ...]) -> Iterator[tuple[Index, Index, int]]:
+    """Yield each output's index, that of the window it sees in the padded input, and its channel."""
+    channels, filters = case.input_shape[1] // case.groups, case.out_channels // case.groups
+    for n, o, *position in np.ndindex(shape):
+        first = o // filters * channels
+        axes = zip(position, case.stride, case.kernel, case.dilation, strict=True)
+        window = (slice(p * s, p * s + k * d, d) for p, s, k, d in axes)
+        yield (n, o, *position), (n, slice(first, first + channels), *window), o
+
+
+def _checked(case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> tuple[Values, Values]:
+    """Return the operands channels first; raise ValueError where they cannot be convolved."""
+    x, weight = (to_channels_first(a, role, case.layout) for a, role in ((x, "input"), (weight, "weight")))
+    geometry(x.shape, weight.shape, None if bias is None else bias.shape, **options(case))
+    return x, weight
+
+
+def _sizes(case: ConvCase) -> tuple[int, ...]:
+    """How often the kernel fits on each axis; an invalid stride counts as 1 here, `_checked` refuses it."""
+    axes = zip(case.input_shape[2:], case.padding.pads, case.kernel, case.dilation, case.stride, strict=False)
+    return tuple(max(0, (n + low + high - d * (k - 1) - 1) // max(s, 1) + 1) for n, (low, high), k, d, s in axes)
+
+
+def _wide(a: Values) -> Values:
+    """Convert to the dtype that sums are taken in."""
+    return a.astype(ACCUMULATORS.get(a.dtype.name, a.dtype))
+
+
+def _flip(case: ConvCase, weight: Values) -> Values:
+    return np.flip(weight, tuple(range(2, weight.ndim))) if case.flip else weight
+
+
+def _pad(case: ConvCase, x: Values) -> Values:
+    """Pad the spatial axes; a negative pad crops."""
+    added = [(0, 0), (0, 0), *((max(low, 0), max(high, 0)) for low, high in case.padding.pads)]
+    padded = np.pad(x, added, mode=cast("Any", NUMPY_MODES[case.padding.mode]))
+    axes = zip(padded.shape[2:], case.padding.pads, strict=True)
+    return padded[:, :, *(slice(max(-low, 0), n - max(-high, 0)) for n, (low, high) in axes)]
+
+
+def _unpad(case: ConvCase, padded: Values) -> Values:
+    """Add each padded position to the input position that it shows: from 1 on, 0 for a zero, which is dropped."""
+    size = prod(case.input_shape)
+    shows = _pad(case, np.arange(1, size + 1).reshape(case.input_shape))
+    total = np.zeros(size + 1, padded.dtype)
+    np.add.at(total, shows, padded)
+    return total[1:].reshape(case.input_shape)
