@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 
     from convsuite.case import Array
 
-__all__ = ["Backend", "Registered", "Unsupported", "find", "registered"]
+__all__ = ["Backend", "Registered", "find", "registered"]
 
 GROUP = "convsuite.backends"
 Native = Any  # an array of the backend's framework
 Function = Callable[..., Native]  # operands in, result out
 Gradient = Callable[[Sequence[Native], Native], Sequence[Native]]  # (operands, grad_output) → one gradient an operand
-
-
-class Unsupported(Exception):  # noqa: N818 - it is an answer, not an error
-    """Raised by a method that finds out only on the way that its framework has no such thing; the text is the reason."""
 
 
 class Backend:
@@ -96,7 +92,7 @@ class Backend:
 
     def gradient(self, function: Function, case: Case) -> Gradient:
         """Return (operands, grad_output) → gradients of ⟨function(*operands), grad_output⟩, by the framework's autodiff."""
-        raise Unsupported("no gradients")
+        raise NotImplementedError(f"{type(self).__name__} has no gradients")
 
     def forward(self, case: Case) -> Function:
         """Return the compiled forward pass of a case."""

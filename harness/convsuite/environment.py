@@ -1,0 +1,74 @@
+"""The record of where a run was made: what may explain a difference between two of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_VARIABLES = ("TF_", "XLA_", "JAX_", "KERAS_", "TORCH", "OMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "CUDA_VISIBLE", "NVIDIA_TF32")
+# flags that select a kernel somewhere
+_ISA = (
+    "sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "neon", "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One machine, as it was during a run."""
+
+    platform: str
+    python: str
+    numpy: str
+    convsuite: str
+    cpu: str
+    isa: tuple[str, ...]
+    cores: int
+    threads: int
+    variables: tuple[tuple[str, str], ...]
+    cases_revision: str  # git revision of the case files, with "+dirty" where they were changed; "" outside git
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the CPU's feature flags as Linux names them; empty where the platform does not tell."""
+    return frozenset(_cpuinfo("flags").split() or _cpuinfo("Features").split())
+
+
+def observe(threads: int, cases: Path | None) -> Environment:
+    """Record this machine; `cases` is the folder whose git revision counts."""
+    from importlib.metadata import version
+
+    flags = cpu_flags()
+    return Environment(
+        platform=platform.platform(),
+        python=platform.python_version(),
+        numpy=version("numpy"),
+        convsuite=version("convsuite"),
+        cpu=_cpuinfo("model name") or platform.processor() or platform.machine(),
+        isa=tuple(flag for flag in _ISA if flag in flags),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=threads,
+        variables=tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_VARIABLES))),
+        cases_revision=_git_revision(cases) if cases else "",
+    )
+
+
+def _cpuinfo(key: str) -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            return next((line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == key), "")
+    except OSError:
+        return ""
+
+
+def _git_revision(folder: Path) -> str:
+    def git(*args: str) -> str:
+        return subprocess.run(("git", "-C", str(folder), *args), capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,129 @@
+"""Known failures: what is expected to fail, on which versions, with the citation. Strict in both directions.
+
+One YAML file per backend in the suite's folder `known_failures/`. A listed failure that no longer happens is a finding
+(`fixed_upstream`), and so is an entry that matches no case of the suite: a list that may rot tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from convsuite.case import Case, Outcome, Status
+from convsuite.entry import PassName
+from convsuite.errors import KnownFailureError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+_FAILED = (Status.MISMATCH, Status.ERROR, Status.CRASH, Status.TIMEOUT)
+
+
+class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry: what fails, how, since when, and where that is written."""
+
+    cases: Annotated[tuple[str, ...], Meta(min_length=1)]  # id globs
+    status: Literal["mismatch", "error", "crash", "timeout"]
+    reason: Annotated[str, Meta(min_length=10)]
+    link: Annotated[str, Meta(pattern=r"^(https://.+|not reported)$")]
+    versions: str = ""  # of the backend's framework, e.g. ">=2.6,<2.14"; empty: all
+    variants: tuple[str, ...] = ()  # e.g. ["torch", "torch:compile"]; empty: all of the file's backend
+    passes: tuple[PassName, ...] = ()  # empty: all
+    cpu: tuple[str, ...] = ()  # only on a CPU that has all of these flags, e.g. ["amx_bf16"]
+    always: bool = True  # false: what it gives depends on what lies in memory, so passing proves nothing
+
+    def covers(self, case_id: str) -> bool:
+        """Return whether one of the globs matches."""
+        return any(fnmatchcase(case_id, glob) for glob in self.cases)
+
+
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    backend: str
+    failures: tuple[KnownFailure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An entry, with the backend whose file it is in."""
+
+    backend: str
+    place: str
+    entry: KnownFailure
+
+    def concerns(self, variant: str) -> bool:
+        """Return whether the entry speaks of a backend variant."""
+        return variant in self.entry.variants if self.entry.variants else variant.partition(":")[0] == self.backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFailures:
+    """All entries of a suite that hold on this machine."""
+
+    listed: tuple[Listed, ...] = ()
+
+    def judge(self, outcome: Outcome, version: str) -> Outcome:
+        """Return the outcome as the list makes it: known, fixed, or as it was."""
+        if outcome.status not in (*_FAILED, Status.PASSED):
+            return outcome
+        for known in self.listed:
+            if _applies(known, outcome, version):
+                if outcome.status == known.entry.status:
+                    return replace(outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})")
+                if outcome.status is Status.PASSED and known.entry.always:
+                    text = f"listed in {known.place} as {known.entry.status}, but it passed: {known.entry.reason} ({known.entry.link})"
+                    return replace(outcome, status=Status.FIXED_UPSTREAM, message=text, known=known.entry.link)
+        return outcome
+
+    def unmatched(self, cases: Iterable[Case]) -> tuple[str, ...]:
+        """Return a sentence for every glob that matches no case of the whole suite."""
+        ids = [case.id for case in cases]
+        return tuple(
+            f"{known.place}: {glob!r} matches no case"
+            for known in self.listed
+            for glob in known.entry.cases
+            if not any(fnmatchcase(case_id, glob) for case_id in ids)
+        )
+
+
+def load(folders: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailures:
+    """Read `known_failures/*.yaml` of each suite folder; keep the entries whose CPU flags this machine has."""
+    listed: list[Listed] = []
+    for folder in folders:
+        if folder.is_dir():
+            for file in sorted(folder.iterdir(), key=lambda f: f.name):
+                if file.name.endswith((".yaml", ".yml")):
+                    listed.extend(_read(file))
+    return KnownFailures(listed=tuple(k for k in listed if cpu_flags.issuperset(k.entry.cpu)))
+
+
+def _read(file: Traversable) -> list[Listed]:
+    import yaml
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    place = f"known_failures/{file.name}"
+    try:
+        parsed = msgspec.convert(yaml.safe_load(file.read_bytes()), _File, strict=True)
+        for entry in parsed.failures:
+            SpecifierSet(entry.versions)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, msgspec.ValidationError, InvalidSpecifier) as error:
+        raise KnownFailureError(f"{place}: {' '.join(str(error).split())}") from None
+    return [Listed(backend=parsed.backend, place=place, entry=entry) for entry in parsed.failures]
+
+
+def _applies(known: Listed, outcome: Outcome, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
+
+    if not known.concerns(outcome.backend) or not known.entry.covers(outcome.case_id):
+        return False
+    if known.entry.passes and outcome.pass_.value not in known.entry.passes:
+        return False
+    try:
+        return SpecifierSet(known.entry.versions, prereleases=True).contains(version or "0")
+    except InvalidVersion:
+        return not known.entry.versions

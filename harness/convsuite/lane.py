@@ -1,0 +1,156 @@
+"""A lane: one backend variant in its own process, from a kept library's pool, seen from the parent.
+
+The pool gives spawn, time limits and the news of a death; the lane adds what a conformance run needs of it: one case under way at
+a time, the backend imported under a limit of its own, and the last words of a process that died.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from convsuite import worker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.case import Case
+
+_WORDS = 600  # characters of a dying process' output that are quoted
+_RECYCLE_BYTES = 6 << 30  # a worker that has grown beyond this is replaced between two cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How workers are run."""
+
+    timeout_s: float = 60.0  # for one case, all its passes
+    import_timeout_s: float = 180.0
+    threads: int = 1
+    probe: bool = False
+    workdir: Path = Path()  # where workers' output goes; the caller removes it
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process died."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The process was ended because it took too long."""
+
+    message: str
+
+
+Reply = worker.Answer | worker.Info | worker.Failure | Crashed | TimedOut
+
+
+class State(Enum):
+    """What a lane is ready for."""
+
+    NEW = "new"  # its process has not imported the backend
+    READY = "ready"
+    CLOSED = "closed"  # absent, broken or at its end: takes no more cases
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Return the variables that fix the thread count of every library below a framework."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "CONVSUITE_THREADS")
+    return {name: str(threads) for name in names}
+
+
+class Lane:
+    """One backend variant on one device, in one process at a time."""
+
+    def __init__(self, name: str, device: str, settings: Settings) -> None:
+        self.name = name
+        self.device = device
+        self.state = State.NEW
+        self.info: worker.Info | None = None
+        self._settings = settings
+        self._log = settings.workdir / f"{name.replace(':', '-')}.log"
+        self._log_from = 0
+        self._limit_s = 0.0
+        self._pool = self._new_pool()
+
+    def open(self) -> Future[Any]:
+        """Import the backend; the future's reply is an Info or says what went wrong."""
+        return self._schedule(worker.open_backend, [self.name, self.device], self._settings.import_timeout_s)
+
+    def run(self, case: Case, operands: tuple[NDArray[np.generic], ...]) -> Future[Any]:
+        """Run one case."""
+        return self._schedule(
+            worker.run_case, [self.name, self.device, case, operands, self._settings.probe], self._settings.timeout_s
+        )
+
+    def reply(self, future: Future[Any]) -> Reply:
+        """Return what a finished future brought, whatever became of the process."""
+        try:
+            reply: Reply = future.result()
+        except FutureTimeout:
+            self.state = State.NEW
+            return TimedOut(f"no answer after {self._limit_s:g} s; its process was ended")
+        except ProcessExpired as expired:
+            self.state = State.NEW
+            return Crashed(f"{_exit_words(expired.exitcode)}{self._last_words()}")
+        except Exception as error:  # the reply itself could not be brought over
+            return worker.Failure(exception=type(error).__name__, message=f"its answer could not be read: {error}")
+        if isinstance(reply, worker.Answer) and reply.rss_bytes > _RECYCLE_BYTES:
+            self.close()
+            self._pool, self.state = self._new_pool(), State.NEW
+        return reply
+
+    def close(self) -> None:
+        """End the process at once."""
+        self.state = State.CLOSED
+        self._pool.stop()
+        self._pool.join(timeout=5)
+
+    def _new_pool(self) -> ProcessPool:
+        environment = tuple(thread_environment(self._settings.threads).items())
+        return ProcessPool(
+            max_workers=1,
+            context=multiprocessing.get_context("spawn"),
+            initializer=worker.begin,
+            initargs=[environment, str(self._log)],
+        )
+
+    def _schedule(self, function: Any, args: list[Any], limit_s: float) -> Future[Any]:
+        self._log_from = self._log.stat().st_size if self._log.exists() else 0
+        self._limit_s = limit_s
+        future: Future[Any] = self._pool.schedule(function, args=args, timeout=limit_s)
+        return future
+
+    def _last_words(self) -> str:
+        """Return the end of what the process wrote during its last case."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._log_from)
+                text = log.read().decode("utf-8", "backslashreplace").strip()
+        except OSError:
+            return ""
+        # faulthandler's dump of the stack is long; its first line says all that the signal does
+        text = text.split("Current thread", 1)[0].split("\nThread 0x", 1)[0].strip()
+        return f"; its last words: {text[-_WORDS:]}" if text else ""
+
+
+def _exit_words(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"its process died of {signal.Signals(-code).name}"
+        except ValueError:
+            return f"its process died of signal {-code}"
+    return f"its process ended by itself with status {code}"
+

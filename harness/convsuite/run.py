@@ -1,0 +1,284 @@
+"""What to run where, in what order; the only place that turns a backend's exception into an Outcome.
+
+Cases go through a window: each is filled once, judged once against one reference, and dropped as soon as every lane has
+answered, so that memory does not grow with their number. Lanes work on the window in parallel, each at its own pace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite import judge, worker
+from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support
+from convsuite.dtypes import round_to
+from convsuite.errors import CaseFileError
+from convsuite.known import KnownFailures
+from convsuite.lane import Crashed, Lane, Reply, State, TimedOut
+from convsuite.operands import fill
+from convsuite.operations import of
+
+__all__ = ["IMPORT", "Report", "check", "check_one", "contradictions", "start"]
+
+IMPORT = "(import)"  # the operation, and case id, of an outcome that is about a backend's import
+_WINDOW_CASES = 32
+_WINDOW_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that became of one case: the unit in which results leave the run."""
+
+    case: Case | None  # None for the outcome of an import
+    outcomes: tuple[Outcome, ...]
+    agreements: tuple[Agreement, ...] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """A case on its way through the window."""
+
+    case: Case
+    operands: tuple[NDArray[np.generic], ...]
+    begun: set[str] = field(default_factory=set)
+    replies: dict[str, Reply] = field(default_factory=dict)
+    _expected: dict[Pass, Expected] = field(default_factory=dict)
+
+    def expected(self, pass_: Pass) -> Expected:
+        if pass_ not in self._expected:
+            self._expected[pass_] = of(self.case).reference(self.case, self.operands, pass_)
+        return self._expected[pass_]
+
+    def prepare(self) -> bool:
+        """Compute one reference that is still missing; False when there is none."""
+        missing = [p for p in self.case.passes if p not in self._expected] if self.case.expect.error is None else []
+        if missing:
+            self.expected(missing[0])
+        return bool(missing)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in self.operands)
+
+
+def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
+    """Import every lane's backend, all at once. Return the lanes that work, and reports on those that are broken.
+
+    A lane whose framework is not installed is closed without a report: that is no failure.
+    """
+    reports = []
+    for lane, future in [(lane, lane.open()) for lane in lanes]:
+        reply = lane.reply(future)
+        if isinstance(reply, worker.Info):
+            lane.info, lane.state = reply, State.READY
+            continue
+        lane.close()
+        if not (isinstance(reply, worker.Failure) and reply.missing):
+            reports.append(Report(case=None, outcomes=(_import_outcome(lane, reply),)))
+    return [lane for lane in lanes if lane.state is State.READY], reports
+
+
+def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) -> Iterator[Report]:
+    """Run every case on every lane that is ready, and yield a report for each as it is complete, in order."""
+    source, window = iter(cases), list[_Work]()
+    busy: dict[Future[Any], tuple[Lane, _Work]] = {}
+    exhausted = False
+    while True:
+        while not exhausted and len(window) < _WINDOW_CASES and sum(w.nbytes for w in window) < _WINDOW_BYTES:
+            case = next(source, None)
+            exhausted = case is None
+            if case is not None:
+                window.append(_Work(case, fill(case)))
+        _feed(lanes, window, busy)
+        # references are made while the backends are at work
+        ready = not busy or any(future.done() for future in busy)
+        if not ready and any(work.prepare() for work in window):
+            continue
+        for future in wait(busy, return_when=FIRST_COMPLETED).done if busy else ():
+            lane, work = busy.pop(future)
+            work.replies[lane.name] = lane.reply(future)
+        while window and all(lane.name in window[0].replies for lane in lanes):
+            yield _report(window.pop(0), lanes, known)
+        if exhausted and not window:
+            return
+
+
+def check_one(case: Case, lane: Lane, known: KnownFailures) -> Report:
+    """Run one case on one lane."""
+    return next(check([case], [lane], known))
+
+
+def contradictions(cases: Iterable[Case]) -> None:
+    """Raise CaseFileError where the values that a case writes out are not what the reference computes.
+
+    A hand-computed value and a reference that disagree mean that one of them is wrong: nothing may run on that.
+    """
+    for case in cases:
+        if case.expect.values is None:
+            continue
+        due = np.array(case.expect.values.values, dtype=np.float64).reshape(case.expect.values.shape)
+        computed = of(case).reference(case, fill(case), Pass.FORWARD).value
+        if not np.array_equal(round_to(due, case.dtype), round_to(computed, case.dtype), equal_nan=True):
+            at = tuple(int(i) for i in np.argwhere(due != computed)[0])
+            raise CaseFileError(
+                f"{case.origin.file}:{case.origin.line}: {case.id}: expect.values say {due[at]:g} at {list(at)}, "
+                f"by the definition it is {computed[at]:g}"
+            )
+
+
+def _feed(lanes: Sequence[Lane], window: list[_Work], busy: dict[Future[Any], tuple[Lane, _Work]]) -> None:
+    """Give every idle lane the first case that it has not begun."""
+    working = {lane.name for lane, _ in busy.values()}
+    for lane in lanes:
+        if lane.name in working:
+            continue
+        work = next((w for w in window if lane.name not in w.begun), None)
+        if work is None:
+            continue
+        if lane.state is State.NEW and not _reopen(lane, window):
+            continue
+        work.begun.add(lane.name)
+        busy[lane.run(work.case, work.operands)] = (lane, work)
+
+
+def _reopen(lane: Lane, window: list[_Work]) -> bool:
+    """Import the backend anew after its process died; where that fails, every case in the window ends with the reason."""
+    reply = lane.reply(lane.open())
+    if isinstance(reply, worker.Info):
+        lane.state = State.READY
+        return True
+    for work in window:
+        if lane.name not in work.begun:
+            work.begun.add(lane.name)
+            work.replies[lane.name] = reply
+    return False
+
+
+def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
+    outcomes, arrays = [], dict[Pass, list[tuple[str, NDArray[Any], str]]]()
+    for lane in lanes:
+        reply = work.replies[lane.name]
+        version = lane.info.versions[0][1] if lane.info and lane.info.versions else ""
+        for pass_, answer in _answers(work.case, reply):
+            outcome = _outcome(work, lane, pass_, answer, reply)
+            outcomes.append(known.judge(outcome, version))
+            if outcome.verdict is not None and outcome.verdict.compared and isinstance(answer, worker.PassAnswer):
+                if isinstance(answer.array, np.ndarray):
+                    arrays.setdefault(pass_, []).append((lane.name, answer.array, outcome.digest))
+    return Report(case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)))
+
+
+def _answers(case: Case, reply: Reply) -> list[tuple[Pass, worker.PassAnswer | Reply]]:
+    """Return what each pass came to; what befell the whole process befell each of them."""
+    if isinstance(reply, worker.Answer):
+        return [(answer.pass_, answer) for answer in reply.passes]
+    return [(pass_, reply) for pass_ in case.passes]
+
+
+def _outcome(work: _Work, lane: Lane, pass_: Pass, answer: worker.PassAnswer | Reply, reply: Reply) -> Outcome:
+    status, message, verdict = _status(work, pass_, answer)
+    passed = answer if isinstance(answer, worker.PassAnswer) else None
+    array = passed.array if passed else None
+    return Outcome(
+        case_id=work.case.id,
+        operation=work.case.operation,
+        dtype=work.case.dtype,
+        pass_=pass_,
+        backend=lane.name,
+        device=lane.device,
+        status=status,
+        support=passed.support if passed else Support(Level.NATIVE),
+        message=message,
+        verdict=verdict,
+        reproducible=passed.reproducible if passed else None,
+        digest=_digest(array) if isinstance(array, np.ndarray) else "",
+        seconds=reply.seconds if isinstance(reply, worker.Answer) else 0.0,
+    )
+
+
+def _status(work: _Work, pass_: Pass, answer: worker.PassAnswer | Reply) -> tuple[Status, str, Any]:
+    match answer:
+        case Crashed(message):
+            return Status.CRASH, message, None
+        case TimedOut(message):
+            return Status.TIMEOUT, message, None
+        case worker.Failure():
+            return Status.ERROR, f"{answer.exception}: {answer.message}", None
+        case worker.PassAnswer():
+            return _pass_status(work, pass_, answer)
+    raise TypeError(f"{answer!r} is no answer to a case")
+
+
+def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[Status, str, Any]:
+    declared_not = answer.support.level is Level.UNSUPPORTED
+    untried = answer.failure is None and answer.array is None and not answer.dtype
+    if declared_not and (untried or work.case.expect.error is not None):
+        return Status.UNSUPPORTED, answer.support.reason, None
+    if work.case.expect.error is not None:
+        failure = answer.failure
+        verdict = judge.judge_refusal(
+            failure is None, failure.exception if failure else "", failure.message if failure else "", work.case.expect.error
+        )
+        return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
+    if answer.failure is not None:
+        text = f"{answer.failure.exception}: {answer.failure.message}"
+        if declared_not:
+            return Status.UNSUPPORTED, f"{answer.support.reason}; tried: {text}", None
+        return Status.ERROR, text, None
+    if answer.wrote_into:
+        return Status.MISMATCH, f"wrote into its operand {', '.join(answer.wrote_into)}", None
+    assert answer.numerics is not None
+    verdict = judge.judge(answer.array, answer.dtype, work.expected(pass_), work.case.dtype, answer.numerics)
+    if declared_not and not verdict.right:
+        return Status.UNSUPPORTED, f"{answer.support.reason}; tried: {verdict.message}", verdict
+    return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
+
+
+def _agreements(work: _Work, arrays: dict[Pass, list[tuple[str, NDArray[Any], str]]]) -> Iterator[Agreement]:
+    for pass_, answered in arrays.items():
+        for (left, a, a_digest), (right, b, b_digest) in combinations(answered, 2):
+            same = a_digest == b_digest or judge.identical(a, b)
+            units = 0.0 if same else judge.units_apart(a, b, work.expected(pass_), work.case.dtype)
+            yield Agreement(
+                case_id=work.case.id,
+                operation=work.case.operation,
+                pass_=pass_,
+                left=left,
+                right=right,
+                identical=same,
+                units=units,
+            )
+
+
+def _import_outcome(lane: Lane, reply: Reply) -> Outcome:
+    match reply:
+        case Crashed(message):
+            status, text = Status.CRASH, message
+        case TimedOut(message):
+            status, text = Status.TIMEOUT, message
+        case worker.Failure():
+            status, text = Status.ERROR, f"installed, but it cannot be imported: {reply.exception}: {reply.message}"
+        case _:
+            raise TypeError(f"{reply!r} is no answer to an import")
+    return Outcome(
+        case_id=IMPORT,
+        operation=IMPORT,
+        dtype="",
+        pass_=Pass.FORWARD,
+        backend=lane.name,
+        device=lane.device,
+        status=status,
+        support=Support(Level.NATIVE),
+        message=text,
+    )
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest()

@@ -1,0 +1,218 @@
+"""The results database: one SQLite file, one transaction a report, so that a killed run keeps all that it had finished.
+
+Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each case
+on each backend), `agreement` (pairs of backends, summed up per operation and pass). Nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from convsuite.errors import StoreError
+
+if TYPE_CHECKING:
+    from convsuite.case import Agreement, Outcome
+    from convsuite.environment import Environment
+    from convsuite.lane import Lane
+    from convsuite.run import Report
+
+SCHEMA_VERSION = 1
+_APPLICATION = 0x636F6E76  # "conv"
+
+_SCHEMA = """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, state TEXT NOT NULL, command TEXT NOT NULL,
+    platform TEXT, python TEXT, numpy TEXT, convsuite TEXT, cpu TEXT, isa TEXT, cores INTEGER, threads INTEGER,
+    variables TEXT, cases_revision TEXT
+) STRICT;
+CREATE TABLE backend (
+    run INTEGER NOT NULL REFERENCES run, name TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL,
+    versions TEXT NOT NULL, environment TEXT NOT NULL, import_s REAL, PRIMARY KEY (run, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcome (
+    run INTEGER NOT NULL REFERENCES run, case_id TEXT NOT NULL, operation TEXT NOT NULL, dtype TEXT NOT NULL, pass TEXT NOT NULL,
+    backend TEXT NOT NULL, device TEXT NOT NULL, status TEXT NOT NULL, support TEXT NOT NULL, reason TEXT NOT NULL,
+    message TEXT NOT NULL, gate TEXT, compared INTEGER, wrong INTEGER, unchecked INTEGER, worst_index TEXT, got REAL,
+    expected REAL, error_units REAL, guaranteed_share REAL, expected_share REAL, suspect INTEGER NOT NULL,
+    reproducible INTEGER, digest TEXT NOT NULL, known TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (run, case_id, pass, backend)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE agreement (
+    run INTEGER NOT NULL REFERENCES run, operation TEXT NOT NULL, pass TEXT NOT NULL, left TEXT NOT NULL, right TEXT NOT NULL,
+    compared INTEGER NOT NULL, identical INTEGER NOT NULL, max_units REAL NOT NULL, worst_case TEXT NOT NULL,
+    PRIMARY KEY (run, operation, pass, left, right)
+) STRICT, WITHOUT ROWID;
+"""
+
+_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (" + ", ".join("?" * 26) + ")"
+_AGREEMENT = """
+INSERT INTO agreement VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    compared = compared + 1, identical = identical + excluded.identical,
+    worst_case = CASE WHEN excluded.max_units > max_units THEN excluded.worst_case ELSE worst_case END,
+    max_units = max(max_units, excluded.max_units)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open results database."""
+
+    path: Path
+    connection: sqlite3.Connection
+
+    def begin(self, environment: Environment, command: str) -> int:
+        """Add a run and return its number."""
+        e = environment
+        row = (
+            _now(), "running", command, e.platform, e.python, e.numpy, e.convsuite, e.cpu, " ".join(e.isa), e.cores, e.threads,
+            _json(dict(e.variables)), e.cases_revision,
+        )  # fmt: skip
+        with self._transaction():
+            cursor = self.connection.execute(
+                "INSERT INTO run (started, state, command, platform, python, numpy, convsuite, cpu, isa, cores, threads, "
+                "variables, cases_revision) VALUES (" + ", ".join("?" * len(row)) + ")",
+                row,
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add_lanes(self, run: int, lanes: list[Lane]) -> None:
+        """Record which backends take part, and what they said of themselves."""
+        rows = [
+            (
+                run, lane.name, lane.device, "ready" if lane.info else "unavailable",
+                _json(dict(lane.info.versions) if lane.info else {}), _json(dict(lane.info.environment) if lane.info else {}),
+                lane.info.import_s if lane.info else None,
+            )
+            for lane in lanes
+        ]  # fmt: skip
+        with self._transaction():
+            self.connection.executemany("INSERT INTO backend VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add(self, run: int, report: Report) -> None:
+        """Record all that became of one case, in one transaction."""
+        with self._transaction():
+            self.connection.executemany(_OUTCOME, [_outcome_row(run, o) for o in report.outcomes])
+            self.connection.executemany(_AGREEMENT, [_agreement_row(run, a) for a in report.agreements])
+
+    def finish(self, run: int, state: str) -> None:
+        """Close a run: `finished`, or `interrupted`."""
+        with self._transaction():
+            self.connection.execute("UPDATE run SET finished = ?, state = ? WHERE id = ?", (_now(), state, run))
+
+    def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> Iterator[sqlite3.Row]:
+        """Yield the rows of a query."""
+        with _explained(self.path):
+            yield from self.connection.execute(query, parameters)
+
+    def close(self) -> None:
+        """Close the file; what was added is there already."""
+        self.connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _explained(self.path), self.connection:
+            yield
+
+
+def open_store(path: Path) -> Store:
+    """Open a results database, or make one. Raise StoreError where it is not ours to write to; it is then left as it is."""
+    if path.is_dir():
+        raise StoreError(f"{path}: is a directory; name a file, e.g. --db {path / 'convsuite.db'}")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the folder {path.parent} does not exist; make it first, or name another with --db")
+    with _explained(path):
+        connection = sqlite3.connect(path, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            _prepare(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    return Store(path, connection)
+
+
+def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != _APPLICATION:
+        raise StoreError(f"{path}: is a database of another program; name another file with --db")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: has schema version {version}, this convsuite knows up to {SCHEMA_VERSION}; "
+            "update convsuite, or name another file with --db"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if not tables:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    # a first write now, before any framework is loaded: a file that cannot be written is found out here
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.commit()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into one sentence with the way out."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {_sentence(error)}") from None
+
+
+def _sentence(error: sqlite3.Error) -> str:
+    text = str(error)
+    for part, sentence in (
+        ("locked", "is locked by another process for more than 10 s; end that one, or name another file with --db"),
+        ("not a database", "is not a database; nothing was changed: name another file with --db"),
+        ("malformed", "is damaged; nothing was changed: name another file with --db, or try `sqlite3 FILE .recover`"),
+        ("readonly", "cannot be written (read-only); change its permissions, or name another file with --db"),
+        ("unable to open", "cannot be opened for writing; check the folder's permissions, or name another file with --db"),
+        ("full", "cannot grow: the disk is full; what was recorded before is kept"),
+        ("disk I/O", "cannot be written: the disk reports an error; what was recorded before is kept"),
+    ):
+        if part in text:
+            return sentence
+    return text
+
+
+def _outcome_row(run: int, o: Outcome) -> tuple[Any, ...]:
+    v = o.verdict
+    judged = (
+        (v.gate, v.compared, v.wrong, v.unchecked, _index(v.worst_index), v.got, v.expected, v.error_units, v.guaranteed_share,
+         v.expected_share, int(v.suspect))
+        if v else (None,) * 10 + (0,)
+    )  # fmt: skip
+    reproducible = None if o.reproducible is None else int(o.reproducible)
+    return (
+        run, o.case_id, o.operation, o.dtype, o.pass_.value, o.backend, o.device, o.status.value, o.support.level.value,
+        o.support.reason, o.message, *judged, reproducible, o.digest, o.known, o.seconds,
+    )  # fmt: skip
+
+
+def _agreement_row(run: int, a: Agreement) -> tuple[Any, ...]:
+    return (run, a.operation, a.pass_.value, a.left, a.right, int(a.identical), a.units, a.case_id)
+
+
+def _index(index: tuple[int, ...] | None) -> str | None:
+    return None if index is None else ",".join(map(str, index))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
