@@ -1,0 +1,309 @@
+"""One case on a page: every parameter in the field's words, its geometry drawn, its values where they are few."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from math import isfinite, prod
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from convsuite import operations
+from convsuite.case import Case, Literal, Operand, Pass
+from convsuite.drawing import NAMES, WIDTH, axes, draw_axes, draw_plane, legend, pads_in_words
+from convsuite.operations import window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from convsuite.errors import CaseError
+
+Rows = list[tuple[str, str]]
+SMALL = 64  # elements of an array that is printed
+
+_FILLS = {
+    "integers": "non-zero integers, so small that every sum is exact",
+    "normal": "normally distributed reals",
+    "wide": "reals whose exponents lie far apart",
+    "cancelling": "large products that sum to little",
+    "impulse": "a single 1 in the input under a ramp of weights: shows where each tap goes",
+    "ramp": "1, 2, 3, … row by row",
+    "special": "integers, with NaN, infinities, -0 and a subnormal among the input",
+}
+_LAYOUTS = {
+    "default": "the framework's own",
+    "channels_first": "the framework is called with (N, C, *spatial)",
+    "channels_last": "the framework is called with (N, *spatial, C)",
+}
+_KINDS = {
+    "causal": ", so that no output sees a later input",
+    "full": ", so that every overlap counts",
+}
+
+
+def describe(case: Case) -> str:
+    """Return the page as plain text, at most 100 columns wide where its words allow."""
+    broken = operations.of(case).violations(case)
+    parts = [[case.id], _table(_parameters(case, broken)), _geometry(case), _values(case, broken)]
+    parts.append([f"run it: convsuite check '{case.id}'"])
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def print_case(case: Case, console: Console) -> None:
+    """Print the page, with colour on a terminal."""
+    from rich.text import Text
+
+    text = Text(describe(case))
+    for pattern, style in (
+        (r"(?m)\A.*$", "bold"),
+        (r"(?m)^  [a-z][a-zA-Z ]+?(?=  )", "cyan"),
+        (r"(?m)^(axis|the padded plane|input|weight|bias|grad_|output|expected|run it).*$", "bold"),
+        (r"\bw\d+\b|■|\[ *[\d,]+\](?=[ \n])", "green"),
+        (r"(?m)^.*read by no window$|^  must be refused.*$", "yellow"),
+    ):
+        text.highlight_regex(pattern, style)
+    console.print(text, end="", soft_wrap=True)
+
+
+def _parameters(case: Case, broken: list[CaseError]) -> Rows:
+    return [
+        ("written in", f"{case.origin.file}:{case.origin.line}"),
+        ("operation", case.operation),
+        *((o.role, _operand(o)) for o in case.operands),
+        *_window(case),
+        *_own(case),
+        *_padding(case),
+        ("dtype", case.dtype),
+        ("fill", _fill(case)),
+        ("layout", f"{case.layout}: {_LAYOUTS[case.layout]}"),
+        ("memory", _memory(case)),
+        ("passes", ", ".join(case.passes)),
+        *(_refusal(case, broken) if broken or case.expect.error else _output(case)),
+        ("level", case.level),
+        ("tags", ", ".join(case.tags) or "none"),
+        ("source", case.source or "none given"),
+    ]
+
+
+def _operand(operand: Operand) -> str:
+    return f"{_shape(operand.shape, operand.role)}{'  written out' if operand.literal else ''}"
+
+
+def _shape(shape: tuple[int, ...], role: str) -> str:
+    """Return a shape with each axis named: `(1, 3, 8, 8)  N=1 C=3 H=8 W=8`."""
+    spatial = _names(len(shape) - 2)
+    names = {"weight": ("C_out", "C_in/groups", *(f"k{n}" for n in spatial)), "bias": ("C_out",)}.get(
+        role, ("N", "C", *spatial)
+    )
+    return f"{shape}  " + " ".join(f"{name}={n}" for name, n in zip(names, shape, strict=True))
+
+
+def _names(rank: int) -> tuple[str, ...]:
+    return NAMES.get(rank, tuple(f"axis{i}" for i in range(max(rank, 0))))
+
+
+def _window(case: Case) -> Rows:
+    rows = [
+        ("kernel", _per_axis(case.kernel)),
+        ("stride", _per_axis(case.stride)),
+        ("dilation", _per_axis(case.dilation) + (" (dense)" if set(case.dilation) == {1} else "")),
+    ]
+    if min(*case.kernel, *case.dilation) > 0:
+        spans = tuple(window.span(k, d) for k, d in zip(case.kernel, case.dilation, strict=True))
+        rows.append(("effective kernel", f"{_per_axis(spans)}, from its first tap to its last"))
+    return rows
+
+
+def _per_axis(numbers: tuple[int, ...]) -> str:
+    return " × ".join(map(str, numbers))  # noqa: RUF001 - the field's sign
+
+
+def _own(case: Case) -> Rows:
+    """Return the parameters that the operation adds to those of every case."""
+    shared = {f.name for f in fields(Case)} | {"out_channels"}  # the output's shape tells it
+    named = [(f.name, getattr(case, f.name)) for f in fields(case) if f.name not in shared]
+    return [
+        (name.replace("_", " "), _own_words(case, name, value))
+        for name, value in named
+        if not (name == "bias" and value)
+    ]
+
+
+def _own_words(case: Case, name: str, value: Any) -> str:
+    channels = case.input_shape[1]
+    match name, value:
+        case "bias", False:
+            return "none"
+        case "flip", False:
+            return "no: cross-correlation, which frameworks call convolution"
+        case "flip", True:
+            return "yes: the true convolution, the kernel runs backwards on every axis"
+        case "groups", int() if value > 1 and channels == value:
+            return f"{value}: depthwise, one input channel each"
+        case "groups", int() if value > 1 and channels % value == 0:
+            return f"{value}, of {channels // value} input channels each"
+        case _, bool():
+            return "yes" if value else "no"
+    return str(value)
+
+
+def _padding(case: Case) -> Rows:
+    padding = case.padding
+    rows = [
+        (f"padding {name}", f"{kind}: {pads_in_words(*pads)}{_KINDS.get(kind, '')}")
+        for name, kind, pads in zip(_names(case.rank), padding.kinds, padding.pads, strict=True)
+    ]
+    return [*rows, ("padding mode", padding.mode)]
+
+
+def _fill(case: Case) -> str:
+    filled = [o.role for o in case.operands if o.literal is None]
+    if not filled:
+        return "none: every operand is written out"
+    for_ = "" if len(filled) == len(case.operands) else f", for {' and '.join(filled)}"
+    return f"{case.fill}, seed {case.seed}{for_}: {_FILLS[case.fill]}"
+
+
+def _memory(case: Case) -> str:
+    if not case.memory_formats:
+        return "contiguous"
+    return ", ".join(f"{o.role} {o.memory_format}" for o in case.operands)
+
+
+def _refusal(case: Case, broken: list[CaseError]) -> Rows:
+    invalid = [("because", str(error)) for error in broken]
+    return [("must be refused", f"{case.expect.error or broken[0].key[0]} is invalid: a typed error is due"), *invalid]
+
+
+def _output(case: Case) -> Rows:
+    operation = operations.of(case)
+    work = operation.work(case)
+    rows = [("output", _shape(operation.output_shape(case), "output"))]
+    rows += [(f"output {a.name}", _formula(a.size, a.low, a.high, a.span, a.stride, a.windows)) for a in axes(case)]
+    rows.append(
+        ("terms K", ", ".join(f"{p} {operation.terms(case, p)}" for p in case.passes) + " (products in one sum)")
+    )
+    rows.append(("work", f"{_flops(work.flops)}, {_bytes(work.bytes)} moved at least (forward)"))
+    if case.expect.shape or case.expect.values:
+        said = "values" if case.expect.values else f"shape {case.expect.shape}"
+        rows.append(("expects", f"{said}, written out in the case file"))
+    return rows
+
+
+def _formula(size: int, low: int, high: int, span: int, stride: int, windows: int) -> str:
+    """Return floor((n + low + high − span) / stride) + 1 with the numbers in it."""
+    pads = "".join(f" {'-' if n < 0 else '+'} {abs(n)}" for n in (low, high))
+    return f"floor(({size}{pads} - {span}) / {stride}) + 1 = {windows}"
+
+
+def _flops(flops: int) -> str:
+    return _scaled(flops, 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"))
+
+
+def _bytes(count: int) -> str:
+    return _scaled(count, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+
+
+def _scaled(count: int, step: int, units: tuple[str, ...]) -> str:
+    """Return a count in the largest unit of which there is at least one, to three digits."""
+    value, unit = float(count), 0
+    while value >= step and unit < len(units) - 1:
+        value, unit = value / step, unit + 1
+    digits = 0 if not unit or value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f} {units[unit]}"
+
+
+def _table(rows: Rows) -> list[str]:
+    """Return aligned lines; what is too long goes on below, words unbroken so that they can be copied."""
+    wide = max(len(name) for name, _ in rows)
+    lines = []
+    for name, value in rows:
+        first, *more = wrap(
+            value, WIDTH - wide - 4, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        ) or [""]
+        lines += [f"  {name:<{wide}}  {first}".rstrip(), *(f"  {'':<{wide}}  {line}" for line in more)]
+    return lines
+
+
+def _geometry(case: Case) -> list[str]:
+    """Return the drawing of every axis, and of the plane where there are two; nothing where no window can slide."""
+    if window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding):
+        return []
+    drawn = axes(case)
+    lines = wrap(legend(drawn), WIDTH, break_long_words=False, break_on_hyphens=False)
+    plane = draw_plane(*drawn) if case.rank == 2 else []
+    return [*draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]
+
+
+def _values(case: Case, broken: list[CaseError]) -> list[str]:
+    """Return operands and expected results where all are small; else why they are not printed."""
+    if broken or case.expect.error:
+        return []
+    operation = operations.of(case)
+    sizes = {o.role: prod(o.shape) for o in case.operands} | {"output": prod(operation.output_shape(case))}
+    largest = max(sizes, key=lambda role: sizes[role])
+    if sizes[largest] > SMALL:
+        told = f"{largest} has {sizes[largest]} elements"
+        return [f"values: not printed, {told}; they are where no array has more than {SMALL}"]
+    from convsuite.operands import fill
+
+    arrays = fill(case)
+    blocks = [_array(o.role, array) for o, array in zip(case.operands, arrays, strict=True)]
+    for pass_ in case.passes:
+        value = _rounded(operation.reference(case, arrays, pass_).value, case.dtype)
+        blocks.append(_array(f"expected {'output' if pass_ is Pass.FORWARD else pass_}", value))
+        if pass_ is Pass.FORWARD and case.expect.values is not None:
+            blocks[-1] += _written(case.expect.values, value, case.dtype)
+    return [line for block in blocks for line in ("", *block)][1:]
+
+
+def _rounded(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return values as the dtype holds them; what an integer sum comes to is told as it is, in range or not."""
+    from convsuite.dtypes import is_integer, round_to
+
+    return values if is_integer(dtype) else round_to(values, dtype)
+
+
+def _written(literal: Literal, value: NDArray[Any], dtype: str) -> list[str]:
+    """Return that the case file's own values are the reference's, or else those values."""
+    import numpy as np
+
+    written = _rounded(np.asarray(literal.values, dtype=np.float64).reshape(literal.shape), dtype)
+    if written.shape == value.shape and np.array_equal(written, value, equal_nan=True):
+        return ["  as the case file says"]
+    return ["", *_array("the case file says otherwise:", written)]
+
+
+def _array(name: str, array: NDArray[Any]) -> list[str]:
+    """Return an array as YAML writes it, without leading axes of 1 but the last two."""
+    import numpy as np
+
+    title = f"{name} {array.shape}"
+    if not array.size:
+        return [f"{title}: no elements"]
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 2 and array.shape[0] == 1:
+        array = array[0]
+    numbers = [float(v) for v in array.ravel()]
+    texts = [_number(v) for v in numbers]
+    if any(isfinite(v) and float(text) != v for v, text in zip(numbers, texts, strict=True)):
+        title += ", to 6 digits"
+    wide = max(map(len, texts))
+    text = np.array2string(
+        np.asarray(texts, dtype=object).reshape(array.shape),
+        separator=", ",
+        max_line_width=WIDTH - 2,
+        threshold=SMALL + 1,
+        formatter={"all": lambda t: f"{t:>{wide}}"},
+    )
+    return [title, *(f"  {line}".rstrip() for line in text.splitlines() if line.strip())]
+
+
+def _number(value: float) -> str:
+    """Return a number to 6 digits, as YAML spells it: .nan, .inf, -0.0."""
+    if value != value:
+        return ".nan"
+    if abs(value) == float("inf"):
+        return ".inf" if value > 0 else "-.inf"
+    return "-0.0" if value == 0 and str(value)[0] == "-" else f"{value:.6g}"
