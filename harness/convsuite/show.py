@@ -218,9 +218,7 @@ def _table(rows: Rows) -> list[str]:
     wide = max(len(name) for name, _ in rows)
     lines = []
     for name, value in rows:
-        first, *more = wrap(
-            value, WIDTH - wide - 4, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-        ) or [""]
+        first, *more = wrap(value, WIDTH - wide - 4, break_long_words=False, break_on_hyphens=False) or [""]
         lines += [f"  {name:<{wide}}  {first}".rstrip(), *(f"  {'':<{wide}}  {line}" for line in more)]
     return lines
 
@@ -248,12 +246,12 @@ def _values(case: Case, broken: list[CaseError]) -> list[str]:
     from convsuite.operands import fill
 
     arrays = fill(case)
-    blocks = [_array(o.role, array) for o, array in zip(case.operands, arrays, strict=True)]
+    blocks = [_array(o.role, array, case.rank) for o, array in zip(case.operands, arrays, strict=True)]
     for pass_ in case.passes:
         value = _rounded(operation.reference(case, arrays, pass_).value, case.dtype)
-        blocks.append(_array(f"expected {'output' if pass_ is Pass.FORWARD else pass_}", value))
+        blocks.append(_array(f"expected {'output' if pass_ is Pass.FORWARD else pass_}", value, case.rank))
         if pass_ is Pass.FORWARD and case.expect.values is not None:
-            blocks[-1] += _written(case.expect.values, value, case.dtype)
+            blocks[-1] += _written(case, case.expect.values, value)
     return [line for block in blocks for line in ("", *block)][1:]
 
 
@@ -264,26 +262,24 @@ def _rounded(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     return values if is_integer(dtype) else round_to(values, dtype)
 
 
-def _written(literal: Literal, value: NDArray[Any], dtype: str) -> list[str]:
+def _written(case: Case, literal: Literal, value: NDArray[Any]) -> list[str]:
     """Return that the case file's own values are the reference's, or else those values."""
     import numpy as np
 
-    written = _rounded(np.asarray(literal.values, dtype=np.float64).reshape(literal.shape), dtype)
+    written = _rounded(np.asarray(literal.values, dtype=np.float64).reshape(literal.shape), case.dtype)
     if written.shape == value.shape and np.array_equal(written, value, equal_nan=True):
         return ["  as the case file says"]
-    return ["", *_array("the case file says otherwise:", written)]
+    return ["", *_array("the case file says otherwise:", written, case.rank)]
 
 
-def _array(name: str, array: NDArray[Any]) -> list[str]:
-    """Return an array as YAML writes it, without leading axes of 1 but the last two."""
+def _array(name: str, array: NDArray[Any], rank: int) -> list[str]:
+    """Return an array as a case file may write it: leading axes of 1 are left out, the spatial ones stay."""
     import numpy as np
 
     title = f"{name} {array.shape}"
     if not array.size:
         return [f"{title}: no elements"]
-    while array.ndim > 2 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim == 2 and array.shape[0] == 1:
+    while array.ndim > rank and array.shape[0] == 1:
         array = array[0]
     numbers = [float(v) for v in array.ravel()]
     texts = [_number(v) for v in numbers]

@@ -381,8 +381,8 @@ def test_reals_say_that_they_are_rounded() -> None:
     page = show.describe(
         case(input={"values": [[0.1, 0.25]]}, kernel={"values": [[1]]})
     )  # 0.1 is 0.10000000149 in float32
-    assert "input (1, 1, 1, 2), to 6 digits\n  [ 0.1, 0.25]" in page
-    assert "weight (1, 1, 1, 1)\n  [1]" in page
+    assert "input (1, 1, 1, 2), to 6 digits\n  [[ 0.1, 0.25]]" in page
+    assert "weight (1, 1, 1, 1)\n  [[1]]" in page
 
 
 def test_parameters_in_words() -> None:
