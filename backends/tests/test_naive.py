@@ -1,4 +1,4 @@
-"""The literal loops: hand-computed numbers, the reference, the adjoint identity, and the im2col engine over one more grid."""
+"""The literal loops: hand-computed numbers, the reference, the adjoint identity, the limit."""
 
 from __future__ import annotations
 
@@ -161,5 +161,5 @@ def test_refuses_invalid_arguments(keys):
         x = np.zeros(keys["input_shape"], x.dtype)
     broken = replace(case, **keys)
     Naive().support(broken)
-    with pytest.raises(ValueError, match="must|spans|divide|axes"):
+    with pytest.raises(ValueError, match=r"must|spans|divide|axes"):
         Naive().forward(broken)(x, w)
