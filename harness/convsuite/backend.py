@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convsuite.case import Case, Numerics, Operand, Pass, Support
@@ -125,6 +126,17 @@ class Registered:
         """Name and version of the distribution that registers it."""
         dist = self.entry_point.dist
         return f"{dist.name} {dist.version}" if dist else "?"
+
+    def missing(self) -> str:
+        """Return what to install for this variant (`convsuite[torch]`), or "" where all that it needs is there.
+
+        A backend of another distribution has its framework among that distribution's dependencies: it is never
+        imported here.
+        """
+        if self.entry_point.dist is None or self.entry_point.dist.name != "convsuite":
+            return ""
+        absent = [module for module in self.load().requires if find_spec(module) is None]
+        return f"'convsuite[{','.join(absent)}]'" if absent else ""
 
     def load(self) -> type[Backend]:
         """Import the module and return the class."""

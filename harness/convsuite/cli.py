@@ -1,0 +1,216 @@
+"""The command line. Thin: it reads options, calls the rooms, and prints; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from convsuite.case import Case
+    from convsuite.casefile import Suite
+
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Refusal(click.ClickException):
+    """A ConvsuiteError on its way out: its text, and exit code 2."""
+
+    exit_code = EXIT_USAGE
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"convsuite: {self.message}", err=True)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; every ConvsuiteError becomes its text and exit code 2."""
+        from convsuite.errors import ConvsuiteError
+
+        try:
+            return super().invoke(ctx)
+        except ConvsuiteError as error:
+            raise _Refusal(str(error)) from None
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+cases_option = click.option(
+    "--cases", "folders", multiple=True, type=click.Path(path_type=Path),
+    help="A case file, or a folder of them, instead of the cases that convsuite ships. Repeatable.",
+)  # fmt: skip
+level_option = click.option(
+    "--level", type=click.Choice(["smoke", "default", "full"]), default="default", show_default=True,
+    help="How many cases; each level includes those before it. A case named by its whole id runs at any level.",
+)  # fmt: skip
+
+
+@click.group(cls=_Group, context_settings=_SETTINGS)
+@click.version_option(package_name="convsuite")
+def main() -> None:
+    """Do these backends compute the same convolution, and how far apart are they?
+
+    \b
+    convsuite check                                 all backends that are installed, default suite
+    convsuite check 'conv/basic/*' --backend torch  some cases, one backend
+    convsuite show conv/basic/corr2d                what a case means, drawn
+    convsuite list backends                         what can be checked here
+
+    Exit codes: 0 nothing found, 1 findings, 2 usage or bad input, 130 interrupted.
+    """  # noqa: D301 - \b keeps click from wrapping
+
+
+@main.command()
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
+@cases_option
+@click.option("--backend", "-b", "backends", multiple=True, help="A backend or a variant of one, e.g. torch:compile. Repeatable. [default: all installed]")
+@click.option("--all-variants", is_flag=True, help="Every variant of every backend (or of those named).")
+@click.option("--device", default="cpu", show_default=True, help="Where backends compute, e.g. cuda.")
+@level_option
+@click.option("--db", type=click.Path(path_type=Path), default=Path("convsuite.db"), show_default=True, help="Results database (SQLite); runs are added, never overwritten.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the outcomes as JUnit XML, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per outcome on standard output, the summary last.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds that one case may take on one backend.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each backend's process.")
+@click.option("--probe", is_flag=True, help="Also try what backends declare unsupported, and tell what now works.")
+def check(selectors: tuple[str, ...], **options: Any) -> None:
+    """Run cases on backends, judge every answer, and name every finding.
+
+    A SELECTOR is a glob on case ids ('conv/basic/*'), or key=value (dtype=float32, stride=2, tag=residue, padding!=valid).
+    Globs add up; terms with different keys narrow down.
+
+    \b
+    convsuite check
+    convsuite check 'conv/*' --backend numpy_im2col
+    convsuite check dtype=bfloat16 pass=grad_weight --backend torch --backend torch:compile
+    convsuite check --cases my_cases/ --junit results.xml
+    convsuite check --level full --all-variants
+    """  # noqa: D301
+    from convsuite.checking import Request, run_check
+
+    words = [w for w in sys.argv[1:]] if sys.argv[0].endswith("convsuite") else ["check", *selectors]
+    request = Request(selectors=selectors, command=shlex.join(["convsuite", *words]), **options)
+    sys.exit(run_check(request))
+
+
+@main.group(name="list")
+def list_() -> None:
+    """List cases, backends or operations."""
+
+
+@list_.command(name="cases")
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
+@cases_option
+@level_option
+def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str) -> None:
+    """Print the ids of the cases that a selection means, one a line.
+
+    \b
+    convsuite list cases
+    convsuite list cases dtype=bfloat16 --level full
+    """  # noqa: D301
+    from convsuite.checking import select
+
+    chosen = select(suite_of(folders), selectors, level)
+    click.echo("\n".join(case.id for case in chosen))
+    click.echo(f"{len(chosen)} cases; see one: convsuite show {shlex.quote(chosen[0].id)}", err=True)
+
+
+@list_.command(name="backends")
+def list_backends() -> None:
+    """Print every registered backend and variant, what provides it, and whether its framework is installed."""
+    from convsuite.backend import registered
+
+    entries = registered().values()
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        missing = entry.missing()
+        state = f"not installed: pip install {missing}" if missing else "installed"
+        click.echo(f"{entry.name:<{width}}  {state:<14}  from {entry.distribution}")
+
+
+@list_.command(name="operations")
+def list_operations() -> None:
+    """Print the operations, and the passes that each has."""
+    from convsuite.operations import OPERATIONS
+
+    for operation in OPERATIONS.values():
+        click.echo(f"{operation.NAME}: {', '.join(operation.PASSES)}")
+
+
+@main.command()
+@click.argument("case_id", metavar="CASE")
+@cases_option
+def show(case_id: str, folders: tuple[Path, ...]) -> None:
+    """Show what a case means: all its parameters, its windows and padding drawn, its values where they are few.
+
+    \b
+    convsuite show conv/basic/corr2d
+    """  # noqa: D301
+    from rich.console import Console
+
+    from convsuite.show import print_case
+
+    print_case(one_case(suite_of(folders), case_id), Console())
+
+
+@main.command()
+@click.argument("operation", default="conv")
+@cases_option
+@level_option
+def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
+    """Print which pairs of parameter values no case of an operation touches.
+
+    \b
+    convsuite coverage
+    convsuite coverage conv --level full
+    """  # noqa: D301
+    from convsuite.checking import select
+    from convsuite.coverage import describe, pairs
+
+    chosen = [case for case in select(suite_of(folders), (), level) if case.operation == operation]
+    covered = pairs(chosen)
+    click.echo(describe(covered))
+    sys.exit(EXIT_FINDINGS if covered.missing else 0)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of case files, for completion in editors.
+
+    \b
+    convsuite schema > case-file.schema.json
+    """  # noqa: D301
+    from convsuite.schema import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+def suite_of(folders: tuple[Path, ...]) -> Suite:
+    """Return the cases of the folders named, or the ones that convsuite ships."""
+    from convsuite import casefile
+
+    return casefile.load(folders) if folders else casefile.builtin()
+
+
+def one_case(suite: Suite, case_id: str) -> Case:
+    """Return the case of an id; an unknown one is an error with the nearest known ids."""
+    from difflib import get_close_matches
+
+    from convsuite.errors import SelectorError
+
+    by_id = {case.id: case for case in suite.cases}
+    if case_id in by_id:
+        return by_id[case_id]
+    near = get_close_matches(case_id, by_id, n=3, cutoff=0.6) or [i for i in by_id if i.startswith(case_id)][:3]
+    hint = "did you mean\n  " + "\n  ".join(near) if near else "see `convsuite list cases --level full`"
+    raise SelectorError(f"no case {case_id!r} among {len(by_id)}: {hint}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A run for other programs: JSON lines as it goes, JUnit XML from the database at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import XMLGenerator
+
+import msgspec
+
+from convsuite.case import FINDINGS, Outcome, Status
+from convsuite.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlite3 import Row
+
+    from convsuite.store import Store
+    from convsuite.tally import Tally
+
+_FAILURES = {s.value for s in FINDINGS}
+
+
+def json_outcome(outcome: Outcome) -> str:
+    """Return an outcome as one line of strict JSON; an infinity becomes null."""
+    return msgspec.json.encode(outcome).decode().replace('"pass_":', '"pass":', 1)
+
+
+def json_summary(tally: Tally, run: int, state: str) -> str:
+    """Return the last line of a JSON run: what it came to."""
+    counts: dict[str, int] = {}
+    for (_, _, status), n in tally.counts.items():
+        counts[status] = counts.get(status, 0) + n
+    pairs = [
+        {"left": left, "right": right, "compared": p.compared, "identical": p.identical, "max_units": p.units, "worst_case": p.worst_case}
+        for (left, right), p in sorted(tally.pairs.items())
+    ]
+    summary = {"run": run, "state": state, "cases": tally.cases, "counts": counts, "findings": tally.found, "stale": tally.stale}
+    return msgspec.json.encode({"summary": summary, "agreement": pairs}).decode()
+
+
+def write_junit(store: Store, run: int, path: Path) -> None:
+    """Write a run's outcomes as JUnit XML, row by row; raise StoreError where the file cannot be written."""
+    total, failures, skipped = next(iter(store.rows(_SUMS, (run,))))
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
+            xml.startDocument()
+            xml.startElement("testsuites", {})
+            sums = {"tests": str(total), "failures": str(failures or 0), "skipped": str(skipped or 0)}
+            xml.startElement("testsuite", {"name": "convsuite", **sums})
+            for row in store.rows("SELECT * FROM outcome WHERE run = ?", (run,)):
+                _testcase(xml, row)
+            xml.endElement("testsuite")
+            xml.endElement("testsuites")
+            xml.endDocument()
+    except OSError as error:
+        raise StoreError(f"{path}: the JUnit file cannot be written: {error.strerror}; the results are in the database") from None
+
+
+_SUMS = f"""SELECT count(*), sum(status IN ({", ".join(f"'{s}'" for s in sorted(_FAILURES))})),
+    sum(status IN ('{Status.UNSUPPORTED}', '{Status.KNOWN_FAILURE}')) FROM outcome WHERE run = ?"""
+
+
+def _testcase(xml: XMLGenerator, row: Row) -> None:
+    name = {"classname": f"{row['operation']}.{row['backend']}", "name": f"{row['case_id']}[{row['pass']}]"}
+    xml.startElement("testcase", {**name, "time": f"{row['seconds']:.6f}"})
+    if row["status"] in _FAILURES:
+        _element(xml, "failure", {"type": row["status"], "message": row["message"]})
+    elif row["status"] == Status.KNOWN_FAILURE:
+        _element(xml, "skipped", {"type": "known_failure", "message": row["known"]})
+    elif row["status"] == Status.UNSUPPORTED:
+        _element(xml, "skipped", {"type": "unsupported", "message": row["reason"]})
+    xml.startElement("properties", {})
+    for key in ("status", "support", "gate", "error_units", "compared", "unchecked", "suspect", "reproducible"):
+        if row[key] is not None:
+            _element(xml, "property", {"name": key, "value": str(row[key])})
+    xml.endElement("properties")
+    xml.endElement("testcase")
+
+
+def _element(xml: XMLGenerator, name: str, attributes: dict[str, Any]) -> None:
+    xml.startElement(name, {k: _legal(v) for k, v in attributes.items()})
+    xml.endElement(name)
+
+
+def _legal(text: str) -> str:
+    """Replace what XML 1.0 has no way to write."""
+    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c >= "\U00010000" else "�" for c in text)

@@ -1,0 +1,170 @@
+"""What a run looks like on a terminal: progress, the two tables, the findings with their way back."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convsuite.case import Outcome, Pass, Status
+from convsuite.run import IMPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from convsuite.tally import Finding, Tally
+
+_SHOWN = 40  # findings printed; the rest is counted, and in the database
+_SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
+
+_COLUMNS = (
+    (Status.PASSED, "passed", "green"),
+    (Status.MISMATCH, "mismatch", "bold red"),
+    (Status.ERROR, "error", "red"),
+    (Status.CRASH, "crash", "bold red"),
+    (Status.TIMEOUT, "timeout", "red"),
+    (Status.FIXED_UPSTREAM, "fixed", "magenta"),
+    (Status.KNOWN_FAILURE, "known failure", "yellow"),
+    (Status.UNSUPPORTED, "unsupported", "dim"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """What a command needs, beside the case and the backend, to do again what this run did."""
+
+    cases: tuple[str, ...] = ()  # --cases
+    device: str = "cpu"
+
+    def line(self, outcome: Outcome) -> str:
+        """Return the command that runs one outcome's case again."""
+        words = ["convsuite", "check"]
+        if outcome.case_id != IMPORT:
+            words.append(outcome.case_id)
+        words += ["--backend", outcome.backend]
+        for folder in self.cases:
+            words += ["--cases", folder]
+        if self.device != "cpu":
+            words += ["--device", self.device]
+        return shlex.join(words)
+
+
+@contextmanager
+def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` cases are done: a bar on a terminal, else a line now and then."""
+    if not console.is_terminal:
+        yield _said(console, total)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("cases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("cases", total=total)
+        yield lambda found: bar.update(task, advance=1, description=f"cases ({found} findings)")
+
+
+def _said(console: Console, total: int) -> Callable[[int], None]:
+    done, last = 0, time.monotonic()
+
+    def advance(found: int) -> None:
+        nonlocal done, last
+        done += 1
+        if time.monotonic() - last > _SAY_EVERY_S:
+            last = time.monotonic()
+            console.print(f"{done} of {total} cases, {found} findings so far", highlight=False)
+
+    return advance
+
+
+def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
+    """Print the outcome table, the agreement table and every finding."""
+    if tally.counts:
+        console.print(_outcomes(tally))
+    if tally.pairs:
+        console.print(_agreement(tally))
+    for (backend, reason), count in sorted(tally.works_now.items()):
+        _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
+    for finding in tally.findings[:_SHOWN]:
+        _print_finding(console, finding, rerun)
+    for text in tally.stale:
+        _line(console, f"\nstale known failure: {text}")
+    hidden = tally.found - len(tally.stale) - sum(len(f.passes) for f in tally.findings[:_SHOWN])
+    if hidden > 0:
+        _line(console, f"\n… and {hidden} more findings: all are in the database, and in --json and --junit")
+
+
+def verdict(tally: Tally) -> str:
+    """Return the run in one sentence."""
+    known, unsupported = tally.total(Status.KNOWN_FAILURE), tally.total(Status.UNSUPPORTED)
+    head = f"{tally.found} findings" if tally.found else "nothing found"
+    parts = [f"{tally.total()} checks of {tally.cases} cases: {head}", f"{tally.total(Status.PASSED)} passed"]
+    parts += [f"{n} {what}" for n, what in ((known, "known failures"), (unsupported, "unsupported")) if n]
+    suspects, torn = sum(tally.suspects.values()), sum(tally.irreproducible.values())
+    parts += [f"{n} {what}" for n, what in ((suspects, "suspect"), (torn, "not reproducible")) if n]
+    return ", ".join(parts)
+
+
+def _outcomes(tally: Tally) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Outcomes (one check = one pass of one case)", title_justify="left")
+    table.add_column("operation")
+    table.add_column("backend")
+    for _, title, style in _COLUMNS:
+        table.add_column(title, justify="right", style=style)
+    table.add_column("suspect", justify="right", style="yellow")
+    for operation, backend in sorted({(o, b) for o, b, _ in tally.counts}):
+        cells = [tally.counts[operation, backend, status.value] for status, _, _ in _COLUMNS]
+        cells.append(tally.suspects[operation, backend])
+        table.add_row(operation, backend, *(str(n) if n else "·" for n in cells))
+    return table
+
+
+def _agreement(tally: Tally) -> Table:
+    """Backend × backend: the share of answers equal bit for bit, and the largest difference in units of u·B."""
+    from rich.table import Table
+
+    names = sorted({name for pair in tally.pairs for name in pair})
+    table = Table(title="Agreement: answers equal bit for bit, and the largest difference in u·B", title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for left in names:
+        cells = []
+        for right in names:
+            pair = tally.pairs.get((left, right)) or tally.pairs.get((right, left))
+            cells.append("" if left == right or pair is None else f"{_share(pair.identical, pair.compared)} {_units(pair.units)}")
+        table.add_row(left, *cells)
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a percentage that says 100 only where it is all."""
+    percent = 100 * part / whole
+    return f"{percent:.0f}%" if part == whole else f"{min(percent, 99.9):.1f}%"
+
+
+def _units(units: float) -> str:
+    return "=" if units == 0 else f"{units:.2g}"
+
+
+def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
+    o = finding.outcome
+    passes = "" if o.case_id == IMPORT else f" [{', '.join(p.value for p in finding.passes)}]"
+    place = f" ({finding.case.origin.file}:{finding.case.origin.line})" if finding.case else ""
+    console.print()
+    console.print(o.status.value, style=next(s for status, _, s in _COLUMNS if status is o.status), end=" ")
+    _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
+    _line(console, f"  {o.message}")
+    _line(console, f"  rerun: {rerun.line(o)}" + (f"   look: convsuite show {shlex.quote(o.case_id)}" if finding.case and finding.passes[0] is Pass.FORWARD else ""))
+
+
+def _line(console: Console, text: str) -> None:
+    """Print text as it is: what came from a case or a backend is never markup, and never wrapped apart."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
