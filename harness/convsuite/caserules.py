@@ -1,4 +1,4 @@
-"""What a resolved case must be, whatever its operation: possible or refused as it says, checkable, and of bounded size."""
+"""What a resolved case must be, whatever its operation: possible (or refused, as it says), checkable, bounded."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, among: Iterable[str]) -> str:
     """Return `; did you mean X?`, or the known words where none is near."""
-    known = list(known)
+    known = list(among)
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
 
@@ -60,7 +60,7 @@ def words(due: Any) -> str:
             parts = [words(m) for m in members if not isinstance(m, types.NoneType)]
             return ", ".join(parts[:-1]) + " or " + parts[-1] if len(parts) > 1 else parts[0]
         case types.LiteralType(values=values):
-            return "one of " + ", ".join(map(str, sorted(values)))
+            return "one of " + ", ".join(map(str, sorted(values, key=str)))
         case types.ListType(item_type=item) | types.VarTupleType(item_type=item):
             return f"a list{_length(due.min_length, due.max_length)} of {_plural(item)}"
         case types.StructType(fields=fields):
@@ -71,19 +71,27 @@ def words(due: Any) -> str:
             return "a name of letters, digits, _ . and - that starts with a letter or digit" + (
                 f", at most {due.max_length} long" if due.max_length else ""
             )
-    return {
-        types.BoolType: "true or false",
-        types.FloatType: "a number",
-        types.StrType: "text",
-        types.AnyType: "anything",
-    }[type(due)]
+        case types.BoolType():
+            return "true or false"
+        case types.FloatType():
+            return "a number"
+        case types.StrType():
+            return "text"
+    return "anything"
 
 
 def _plural(due: Any) -> str:
+    """Return the same for what a list holds; lists of anything are literals, so numbers or rows of them."""
     import msgspec.inspect as types
 
-    simple = {types.IntType: "integers", types.FloatType: "numbers", types.AnyType: "numbers", types.StrType: "names"}
-    return simple.get(type(due)) or f"which each is {words(due)}"
+    match due:
+        case types.IntType():
+            return "integers"
+        case types.FloatType() | types.AnyType():
+            return "numbers"
+        case types.StrType():
+            return "names"
+    return f"which each is {words(due)}"
 
 
 def _length(low: int | None, high: int | None) -> str:

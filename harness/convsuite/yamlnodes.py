@@ -77,9 +77,10 @@ class Node:
         return self
 
 
-def place(file: str, line: int, column: int, message: str) -> str:
-    """Return an error's line: `file:line:column: message`, as editors and terminals link it."""
-    return f"{file}:{line}:{column}: {message}"
+def place(file: str, line: int, column: int, message: str = "") -> str:
+    """Return an error's line: `file:line:column: message`, as editors and terminals link it; without one, the place."""
+    where = f"{file}:{line}:{column}"
+    return f"{where}: {message}" if message else where
 
 
 def shown(value: Any) -> str:

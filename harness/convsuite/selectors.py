@@ -1,0 +1,148 @@
+"""Which cases are meant: globs over ids and `key=value` terms, as a command line or a known-failure list says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+
+from convsuite.case import LEVELS, Case
+from convsuite.errors import SelectorError
+from convsuite.operations import OPERATIONS
+from convsuite.wording import did_you_mean
+
+LOOK = "`convsuite list cases` lists what there is"
+
+_TERM = re.compile(r"([^=!/*?\[]+)(!?=)(.*)", re.DOTALL)
+
+# the types of an operation's own parameters that a term can be compared with
+_SIMPLE = re.compile(r"(int|bool|str|float)( \| None)?|tuple\[int, \.\.\.\]")
+
+
+def _axes(values: Sequence[object]) -> str:
+    """Return a value per axis as a selector writes it: `2` where all are equal, else `2x3`."""
+    texts = [str(v) for v in values]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
+
+
+def _both(values: Sequence[object]) -> tuple[str, ...]:
+    return tuple({_axes(values), "x".join(map(str, values))})
+
+
+# what a key's value may be written as; a case matches where any of its texts does
+_KEYS: dict[str, Callable[[Case], tuple[str, ...]]] = {
+    "rank": lambda c: (str(c.rank),),
+    "batch": lambda c: (str(c.input_shape[0]),),
+    "channels": lambda c: _both((c.input_shape[1], getattr(c, "out_channels", c.input_shape[1]))),
+    "size": lambda c: _both(c.input_shape[2:]),
+    "kernel": lambda c: _both(c.kernel),
+    "stride": lambda c: _both(c.stride),
+    "dilation": lambda c: _both(c.dilation),
+    "padding": lambda c: _both(c.padding.kinds),
+    "padding_mode": lambda c: (c.padding.mode,),
+    "memory_format": lambda c: c.memory_formats or ("contiguous",),
+    "pass": lambda c: tuple(p.value for p in c.passes),
+    "tag": lambda c: c.tags,
+    "error": lambda c: (c.expect.error or "none",),
+}
+
+
+def known_keys() -> tuple[str, ...]:
+    """Return every key that a term may have: those of all cases, and what each operation adds."""
+    simple = {f.name for o in OPERATIONS.values() for f in fields(o.CASE) if _SIMPLE.fullmatch(str(f.type))}
+    return tuple(sorted((simple | set(_KEYS)) - {"id", "source", "input_shape"}))
+
+
+def levels_up_to(level: str) -> tuple[str, ...]:
+    """Return a level and those that it includes: `default` is smoke and default."""
+    if level not in LEVELS:
+        raise SelectorError(f"{level} is no level{did_you_mean(level, LEVELS)}")
+    return LEVELS[: LEVELS.index(level) + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One `key=value` or `key!=value`."""
+
+    key: str
+    value: str
+    equal: bool
+
+    def holds(self, case: Case) -> bool:
+        """Whether any of the case's texts for the key is the value, which may be a glob."""
+        return any(fnmatchcase(text, self.value) for text in _texts(case, self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Globs, of which one must match (none: all do), and terms: of each key one must hold, and no `!=` may."""
+
+    globs: tuple[str, ...]
+    terms: tuple[Term, ...]
+
+    def select(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """Return the cases meant, in their order. Raise SelectorError where a glob, or all together, has none."""
+        among = tuple(cases)
+        for glob in self.globs:
+            if not any(glob_matches(glob, case.id) for case in among):
+                raise SelectorError(f"{glob} matches none of {len(among)} cases; {LOOK}")
+        chosen = tuple(case for case in among if self.matches(case))
+        if not chosen and (self.globs or self.terms):
+            said = " ".join((*self.globs, *(f"{t.key}{'=' if t.equal else '!='}{t.value}" for t in self.terms)))
+            raise SelectorError(f"{said} matches none of {len(among)} cases; {LOOK}")
+        return chosen
+
+    def matches(self, case: Case) -> bool:
+        """Whether a case is meant."""
+        if self.globs and not any(glob_matches(glob, case.id) for glob in self.globs):
+            return False
+        wanted: dict[str, bool] = {}
+        for term in self.terms:
+            holds = term.holds(case)
+            if not term.equal and holds:
+                return False
+            if term.equal:
+                wanted[term.key] = wanted.get(term.key, False) or holds
+        return all(wanted.values())
+
+
+def parse(texts: Sequence[str]) -> Selector:
+    """Read selectors. Raise SelectorError for an unknown key or an empty text."""
+    globs, terms = [], []
+    for text in texts:
+        if not text:
+            raise SelectorError(f"an empty selector; say an id, a glob or key=value; {LOOK}")
+        if term := _TERM.fullmatch(text):
+            terms.append(_term(*term.groups()))
+        else:
+            globs.append(text)
+    return Selector(tuple(globs), tuple(terms))
+
+
+def glob_matches(glob: str, id_: str) -> bool:
+    """Whether a glob means a case: all of its id, or without a wildcard its front up to a `/` or `,`."""
+    if any(sign in glob for sign in "*?["):
+        return fnmatchcase(id_, glob)
+    front = glob.rstrip("/")
+    return id_ == front or (id_.startswith(front) and id_[len(front)] in "/,")
+
+
+def _term(key: str, sign: str, value: str) -> Term:
+    known = known_keys()
+    if key not in known:
+        near = did_you_mean(key, known).partition("?")
+        hint = f"{near[0]}?; known are {', '.join(known)}" if near[1] else near[0]
+        raise SelectorError(f"{key} is no key to select by{hint}")
+    return Term(key, value, equal=sign == "=")
+
+
+def _texts(case: Case, key: str) -> tuple[str, ...]:
+    if key in _KEYS:
+        return _KEYS[key](case)
+    value = getattr(case, key, None)
+    if value is None:
+        return ()
+    if isinstance(value, tuple):
+        return _both(value) if value else ()
+    return (str(value).lower() if isinstance(value, bool) else str(value),)
