@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convsuite.case import Case, Support
+from convsuite.case import Case, Numerics, Pass, Support
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from convsuite.operations.conv import ConvCase
+
+HALVES = ("float16", "bfloat16")
 SPATIAL = "DHW"  # the field's letters; rank 1 uses the last, rank 2 the last two
 
 
@@ -60,3 +65,36 @@ def same(kinds: Sequence[str], kind: str) -> bool:
 def composition(steps: Sequence[str]) -> Support:
     """Declare native support where there are no steps beside the framework's own call, else composed, naming them."""
     return Support.composed("; ".join(steps)) if steps else Support.native()
+
+
+def reordered(array: NDArray[Any], role: str, channels_last: bool) -> NDArray[Any]:
+    """Return an input or output array in the order asked for, as it is otherwise."""
+    return to_channels_last(array, role) if channels_last else array
+
+
+def groups_unsaid(case: ConvCase, framework: str) -> str:
+    """Say why a framework that reads the groups from the shapes cannot be told the case's, or nothing where it can."""
+    channels, claimed = case.input_shape[1], case.weight_shape[1]
+    read = channels // claimed if claimed and channels % claimed == 0 else case.groups
+    return "" if read == case.groups >= 1 else f"{framework} takes no groups: from the shapes it would read {read}"
+
+
+def pad_roundings(case: Case, pass_: Pass) -> int:
+    """Return how often grad_input is rounded to a 16-bit dtype as gradients of copies are added up; 0 if never.
+
+    A padding mode other than zeros shows a position several times. Each showing's gradient is rounded as it leaves
+    the convolution, and again with each addition.
+    """
+    if pass_ is not Pass.GRAD_INPUT or case.dtype not in HALVES or case.padding.mode == "zeros":
+        return 0
+    copies = [
+        1 + (low + high if case.padding.mode == "replicate" else (low > 0) + (high > 0)) for low, high in grown(case)
+    ]
+    return prod(copies) if prod(copies) > 1 else 0
+
+
+def narrowed(numerics: Numerics, case: Case, roundings: int | None, note: str) -> Numerics:
+    """Declare that partial sums are rounded to the case's own dtype on the way: so often, or None for unknown."""
+    if roundings == 0:
+        return numerics
+    return replace(numerics, intermediate=case.dtype, intermediate_roundings=roundings, note=note)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
@@ -53,7 +55,21 @@ class Torch(Backend):
         """Declare what takes F.pad or torch.flip beside the convolution."""
         if case.layout == "channels_last":
             return Support.unsupported("torch takes (N, C, *spatial) only; its channels_last is a memory format")
+        if case.dtype in INTEGERS and (self.device == "cuda" or max(case.dilation) > 1):
+            return Support.unsupported(f"torch has no {case.dtype} convolution {'on GPUs' if self.device == 'cuda' else 'with dilation'}")
+        if _unbatched(case):
+            return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
         return _layout.composition(_steps(case))
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare TF32 on GPUs, and where 16-bit sums are rounded on the way."""
+        import torch
+
+        tf32 = self.device == "cuda" and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
+        pads, kernels = _layout.pad_roundings(case, pass_), self._kernel_roundings(case, pass_)
+        whose = "torch's CPU kernels, used without oneDNN," if kernels else "the gradient of F.pad"
+        note = f"{whose} rounds partial sums of {pass_} to {case.dtype}".replace(", rounds", ", round")
+        return _layout.narrowed(replace(super().numerics(case, pass_), tf32=tf32), case, pads + kernels, note)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor whose elements lie in memory as the operand asks."""
@@ -98,6 +114,28 @@ class Torch(Backend):
         if padding is None:
             x, padding = _pad(case, x), 0
         return call(x, weight, bias, case.stride, padding, case.dilation, case.groups)
+
+    def _kernel_roundings(self, case: Case, pass_: Pass) -> int:
+        """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's, where they run, do not.
+
+        The weight's gradient is kept in the dtype from sample to sample, the input's from tap to tap.
+        """
+        if self.device == "cuda" or case.dtype not in _layout.HALVES or _onednn_has(case.dtype):
+            return 0
+        roundings = {Pass.GRAD_WEIGHT: case.input_shape[0], Pass.GRAD_INPUT: 2 * prod(case.kernel)}.get(pass_, 0)
+        return roundings if roundings > 2 or (roundings == 2 and pass_ is Pass.GRAD_WEIGHT) else 0
+
+
+def _onednn_has(dtype: str) -> bool:
+    """Tell whether torch gives 16-bit convolutions to oneDNN, which depends on the processor."""
+    import torch
+
+    has = {"bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported, "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported}
+    return bool(torch.backends.mkldnn.enabled and has[dtype]())
+
+
+def _unbatched(case: ConvCase) -> bool:
+    return len(case.input_shape) == case.rank + 1 and case.input_shape[0] == case.weight_shape[1] * case.groups
 
 
 def _padding(case: ConvCase) -> str | tuple[int, ...] | None:

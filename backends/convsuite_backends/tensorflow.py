@@ -1,0 +1,257 @@
+"""TensorFlow: tf.nn.conv1d, conv2d and conv3d, as its users call them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convsuite.backend import Backend, Function, Gradient, Native
+from convsuite.case import Case, Numerics, Operand, Pass, Support
+from convsuite.errors import BackendError
+from convsuite_backends import _layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.case import Array
+    from convsuite.operations.conv import ConvCase
+
+WORDS = {"valid": "VALID", "same_upper": "SAME"}
+HALVES = ("float16", "bfloat16")
+
+
+class TensorFlow(Backend):
+    """Eager tf.nn with oneDNN; NHWC and HWIO unless the case asks for channels first."""
+
+    requires = ("tensorflow",)
+    environment = {  # noqa: RUF012 - as the base class declares it
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # said explicitly: the default depends on the processor
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+    devices = ("cpu", "cuda")
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        import tensorflow as tf
+
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        elif not tf.config.list_physical_devices("GPU"):
+            raise BackendError(f"tensorflow {tf.__version__} finds no GPU: install tensorflow[and-cuda], or run with --device cpu")
+        if threads := os.environ.get("CONVSUITE_THREADS"):
+            tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+            tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the version, and whether oneDNN may compute."""
+        import tensorflow as tf
+
+        return {"tensorflow": tf.__version__, "onednn": "on" if self._onednn else "off"}
+
+    @property
+    def _onednn(self) -> bool:
+        return self.environment["TF_ENABLE_ONEDNN_OPTS"] == "1"
+
+    def support(self, case: Case) -> Support:
+        """Declare what TensorFlow's kernels lack, and what takes other calls beside the convolution."""
+        lack = _misread(case) or self._lack(case)
+        return Support.unsupported(lack) if lack else _layout.composition(_steps(case))
+
+    def gradient_support(self, case: Case) -> Support:
+        """Declare the gradients that only oneDNN has, which has them in 16 and 32 bits."""
+        lack = self._gradient_lack(case)
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return a tensor in the case's layout."""
+        import tensorflow as tf
+
+        role = operand.role
+        array = _layout.weight_last(array) if role == "weight" else _layout.reordered(array, role, _last(case))
+        return tf.constant(array.astype(tf.as_dtype(case.dtype).as_numpy_dtype))
+
+    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
+        """Return the result; bfloat16 as float32, which holds all its values."""
+        array = result.numpy().astype("float32") if case.dtype == "bfloat16" else result.numpy()
+        return _layout.to_channels_first(array, role) if role == "weight" or _last(case) else array
+
+    def dtype_name(self, result: Native, case: Case) -> str:
+        """Return the dtype's name."""
+        return str(result.dtype.name)
+
+    def synchronize(self, result: Native) -> None:
+        """Wait for the GPU; on the CPU TensorFlow returns when it has computed."""
+        if self.device == "cuda":
+            import tensorflow as tf
+
+            tf.test.experimental.sync_devices()
+
+    def gradient(self, function: Function, case: Case) -> Gradient:
+        """Return GradientTape's gradients; None for an operand that the output does not depend on."""
+        import tensorflow as tf
+
+        def gradients(operands: Sequence[Native], grad_output: Native) -> Sequence[Native]:
+            with tf.GradientTape() as tape:
+                tape.watch(operands)
+                y = function(*operands)
+            return tape.gradient(y, operands, output_gradients=grad_output)  # type: ignore[no-any-return]
+
+        return gradients
+
+    def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call conv1d, conv2d or conv3d; other pads, a flip and a bias are calls of their own."""
+        import tensorflow as tf
+
+        call = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[case.rank - 1]
+        order = _layout.axes(case.rank, _last(case))
+        if case.flip:
+            weight = tf.reverse(weight, range(case.rank))
+        padding = _padding(case)
+        if padding is None:
+            x, padding = _pad(case, x), "VALID"
+        stride, dilation = _per_axis(case.stride, case), _per_axis(case.dilation, case)
+        y = call(x, weight, stride, padding, data_format=order, dilations=dilation)
+        return y if bias is None else tf.nn.bias_add(y, bias, data_format=order)
+
+    def _lack(self, case: ConvCase) -> str:
+        if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3):
+            return f"conv{case.rank}d has no {case.dtype}"
+        if self.device == "cuda":
+            return f"conv{case.rank}d has no {case.dtype} on GPUs" if case.dtype == "int32" else ""
+        if case.rank == 3 and case.groups > 1:
+            return "conv3d has no groups on the CPU"
+        onednn = self._onednn and case.dtype not in ("float64", "int32")
+        if not onednn and not _last(case):
+            return f"channels first takes oneDNN on the CPU, which {self._why_not(case)}"
+        if not onednn and case.rank == 3 and max(case.dilation) > 1:
+            return f"a dilated conv3d takes oneDNN on the CPU, which {self._why_not(case)}"
+        return ""
+
+    def _gradient_lack(self, case: ConvCase) -> str:
+        onednn = self._onednn and case.dtype != "float64"
+        if self.device == "cuda" or onednn or (case.groups == 1 and max(case.dilation) <= 1):
+            return ""
+        return f"the gradients of groups and of dilation take oneDNN on the CPU, which {self._why_not(case)}"
+
+    def _why_not(self, case: Case) -> str:
+        return f"has no {case.dtype}" if self._onednn else "is off"
+
+
+class TensorFlowNoOnednn(TensorFlow):
+    """Eager, without oneDNN: TensorFlow's own Eigen kernels."""
+
+    environment = TensorFlow.environment | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    devices = ("cpu",)
+
+
+class TensorFlowXla(TensorFlow):
+    """tf.function(jit_compile=True): the same calls, compiled by XLA."""
+
+    def compile(self, function: Function, case: Case) -> Function:
+        """Return the function compiled for one geometry."""
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
+
+    def _lack(self, case: ConvCase) -> str:
+        return ""
+
+    def _gradient_lack(self, case: ConvCase) -> str:
+        return ""
+
+
+def _last(case: Case) -> bool:
+    return case.layout != "channels_first"
+
+
+def _per_axis(values: tuple[int, ...], case: Case) -> list[int]:
+    """Return strides or dilations with the 1s that conv2d and conv3d want for batch and channels."""
+    return [1, *values, 1] if _last(case) else [1, 1, *values]
+
+
+def _misread(case: ConvCase) -> str:
+    """Say why a call would mean something else than the case; strides in memory and groups cannot be said at all."""
+    if case.memory_formats:
+        return "TensorFlow's tensors have no strides"
+    if len(case.input_shape) > case.rank + 2:
+        return "TensorFlow takes further axes of the input as batch axes"
+    return _layout.groups_unsaid(case, "TensorFlow")
+
+
+def _padding(case: ConvCase) -> str | list[tuple[int, int]] | None:
+    """Return the padding as TensorFlow's own argument, or None where tf.pad must do it."""
+    padding = case.padding
+    if not any(map(any, padding.pads)) and _layout.same(padding.kinds, "explicit"):
+        return "VALID"
+    for kind, word in WORDS.items():
+        if _layout.same(padding.kinds, kind) and (kind == "valid" or padding.mode == "zeros"):
+            return word
+    if case.rank != 2 or padding.mode != "zeros" or padding.negative or _gradient_needs_word(case):
+        return None
+    return [(0, 0), *padding.pads, (0, 0)] if _last(case) else [(0, 0), (0, 0), *padding.pads]
+
+
+def _gradient_needs_word(case: ConvCase) -> bool:
+    """Tell whether the gradient of explicit padding, which never goes by oneDNN, lacks what the case has."""
+    return case.wants_gradient and (case.groups > 1 or max(case.dilation) > 1 or not _last(case))
+
+
+def _pad(case: ConvCase, x: Native) -> Native:
+    """Pad, then crop where a pad is negative."""
+    import tensorflow as tf
+
+    first = 1 if _last(case) else 2
+    mode, grown = case.padding.mode, _layout.grown(case)
+    if mode in ("zeros", "reflect"):
+        around = [(0, 0)] * first + grown + [(0, 0)] * (2 - first)
+        x = tf.pad(x, around, mode={"zeros": "CONSTANT", "reflect": "REFLECT"}[mode])
+    else:
+        for axis, (low, high) in enumerate(grown, start=first):
+            x = _wrap(x, axis, low, high) if mode == "circular" else _repeat_edges(x, axis, low, high)
+    return x[(*(slice(None),) * first, *_layout.kept(case))]
+
+
+def _wrap(x: Native, axis: int, low: int, high: int) -> Native:
+    import tensorflow as tf
+
+    size = x.shape[axis]
+    return tf.concat([_part(x, axis, size - low, size), x, _part(x, axis, 0, high)], axis)
+
+
+def _repeat_edges(x: Native, axis: int, low: int, high: int) -> Native:
+    import tensorflow as tf
+
+    size = x.shape[axis]
+    edges = _part(x, axis, 0, 1), _part(x, axis, size - 1, size)
+    return tf.concat([tf.repeat(edges[0], low, axis), x, tf.repeat(edges[1], high, axis)], axis)
+
+
+def _part(x: Native, axis: int, start: int, stop: int) -> Native:
+    return x[(*(slice(None),) * axis, slice(start, stop))]
+
+
+def _steps(case: ConvCase) -> list[str]:
+    """Say what is called beside the convolution."""
+    steps = []
+    if _padding(case) is None:
+        mode = case.padding.mode
+        how = {"circular": "tf.concat of the opposite edge", "replicate": "tf.concat of the repeated edge"}.get(mode, "tf.pad")
+        steps.append(f"{how} before the convolution, which {_why_pad(case)}")
+    if case.flip:
+        steps.append("tf.reverse of the weight")
+    if case.bias:
+        steps.append("tf.nn.bias_add: the convolution takes no bias")
+    return steps
+
+
+def _why_pad(case: ConvCase) -> str:
+    if case.padding.mode != "zeros":
+        return "pads with zeros only"
+    if case.padding.negative:
+        return "does not crop"
+    return "takes SAME and VALID only" if case.rank != 2 else "has no such gradient with explicit padding"
