@@ -149,6 +149,9 @@ def _defaults(file: FileInfo, root: Node) -> dict[str, Node]:
         return {}
     if node.fields is None:
         raise file.refusal(node, f"defaults must be a mapping, not {shown(node.value)}")
+    for key in ("name", *SWEEP_KEYS):
+        if key in node.fields:
+            raise file.refusal(node.fields[key], f"{key} is for a case, not for defaults")
     known = [key for key in file.entry_keys if key != "name"] + ["impossible"]
     _check_keys(file, node, known, " in defaults")
     # checked by themselves, so that a wrong default is told once, and even if every case overrides it

@@ -190,15 +190,18 @@ class Written:
         operation: Operation = self.file.operation
         id_ = "/".join((operation.NAME, self.file.stem, entry.name, *([suffix] if suffix else [])))
         if len(id_) > MAX_ID:
-            raise self.refused(Broken((), f"the id has {len(id_)} signs, {MAX_ID} at most: {id_}"), id_, chosen)
+            raise self.refused(Broken((), f"the id has {len(id_)} signs; at most {MAX_ID}"), id_, chosen, "")
         try:
             case: Case = operation.resolve(
                 entry, Common(id=id_, origin=Origin(file=self.file.name, line=self.node.line))
             )
         except CaseError as error:
-            raise self.refused(Broken(error.key, str(error), impossible=True), id_, chosen) from None
+            rule = Broken(error.key, str(error), impossible=True)
+            raise self.refused(rule, id_, chosen, "") from None
         if rule := broken(operation, case):
-            raise self.refused(rule, id_, chosen)
+            raise self.refused(
+                rule, id_, chosen, f"; if backends must refuse it, say `expect: {{error: {rule.key[0]}}}`"
+            )
         return case
 
     def entry(self, chosen: dict[str, Node]) -> Any:
@@ -218,18 +221,14 @@ class Written:
         """Return the node of a path, in the sweep, the case or the defaults; the case where it is not written."""
         return nodes[str(path[0])].at(path[1:]) if path and path[0] in nodes else self.node
 
-    def refused(self, rule: Broken, id_: str, chosen: dict[str, Node]) -> RefusedError:
-        """Return the error for a broken rule: at its key's place, with the case's id and a way out."""
+    def refused(self, rule: Broken, id_: str, chosen: dict[str, Node], otherwise: str) -> RefusedError:
+        """Return the error for a broken rule: at its key's place, with the case's id and a way out.
+
+        `otherwise` is the way out of an impossible case that is not swept.
+        """
         node = self.find(rule.key, {**self.fields, **chosen})
         if rule.leaf is not None:
             node = node.leaf(rule.leaf)
-        text = place(self.file.name, node.line, node.column, f"{id_}: {rule.message}{self.way_out(rule)}")
+        way_out = ("; `impossible: skip` drops such combinations" if chosen else otherwise) if rule.impossible else ""
+        text = place(self.file.name, node.line, node.column, f"{id_}: {rule.message}{way_out}")
         return RefusedError(text, rule.message, rule.impossible)
-
-    def way_out(self, rule: Broken) -> str:
-        """Return what can be written instead, if the file may mean what it says."""
-        if not rule.impossible:
-            return ""
-        if self.swept or self.paired:
-            return "; `impossible: skip` drops such combinations"
-        return f"; if backends must refuse it, say `expect: {{error: {rule.key[0]}}}`"
