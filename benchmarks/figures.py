@@ -38,7 +38,9 @@ def startup(asked: argparse.Namespace) -> None:
     """Wall time of the two commands that people type without thinking; the goal is 0.3 s."""
     for command in (["--help"], ["list", "cases"]):
         times = [_timed([str(CONVSUITE), *command]) for _ in range(9)]
-        print(f"startup     convsuite {' '.join(command):<11} median {median(times):.3f} s, least {min(times):.3f} s  (goal 0.3 s)")
+        print(
+            f"startup     convsuite {' '.join(command):<11} median {median(times):.3f} s, least {min(times):.3f} s  (goal 0.3 s)"
+        )
 
 
 def throughput(asked: argparse.Namespace) -> None:
@@ -54,7 +56,9 @@ def throughput(asked: argparse.Namespace) -> None:
         checks = sum(len(report.outcomes) for report in run.check(cases, lanes, KnownFailures()))
         spent = time.perf_counter() - begun
         lanes[0].close()
-    print(f"throughput  numpy_im2col, {len(cases)} cases: {checks} checks in {spent:.1f} s = {checks / spent:.0f} a second  (goal 500)")
+    print(
+        f"throughput  numpy_im2col, {len(cases)} cases: {checks} checks in {spent:.1f} s = {checks / spent:.0f} a second  (goal 500)"
+    )
 
 
 def memory(asked: argparse.Namespace) -> None:
@@ -64,7 +68,9 @@ def memory(asked: argparse.Namespace) -> None:
             command = [str(CONVSUITE), "check", "--backend", "numpy_im2col", "--level", level, "--db", f"{folder}/r.db"]
             code = "import resource, subprocess, sys; from convsuite.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
             code += "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-            out = subprocess.run([sys.executable, "-c", code, *command[1:]], capture_output=True, text=True, check=True).stdout
+            out = subprocess.run(
+                [sys.executable, "-c", code, *command[1:]], capture_output=True, text=True, check=True
+            ).stdout
         peak = re.search(r"PEAK (\d+)", out)
         cases = re.search(r"checks of (\d+) cases", out)
         assert peak and cases, out
@@ -78,7 +84,9 @@ def overhead(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [str(CONVSUITE), "check", "--level", asked.level, "--db", f"{folder}/r.db"]
         whole = _timed([*command, *(word for name in names for word in ("--backend", name))])
-    print(f"overhead    {', '.join(names)}: check {whole:.1f} s, bare calls {bare:.1f} s, ratio {whole / bare:.3f}  (goal 1.15)")
+    print(
+        f"overhead    {', '.join(names)}: check {whole:.1f} s, bare calls {bare:.1f} s, ratio {whole / bare:.3f}  (goal 1.15)"
+    )
 
 
 def _bare(names: list[str], level: str) -> float:

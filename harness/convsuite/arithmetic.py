@@ -42,7 +42,8 @@ class Float64:
 
     def matmul(self, a: Real, b: Real) -> Real:
         """See Arithmetic."""
-        return np.matmul(a, b)[None]
+        product: Real = np.matmul(a, b)[None]
+        return product
 
     def add(self, total: Real, index: Any, value: Real) -> None:
         """See Arithmetic."""
@@ -50,7 +51,8 @@ class Float64:
 
     def reduce(self, value: Real, axis: int) -> Real:
         """See Arithmetic."""
-        return value.sum(axis=axis)
+        total: Real = value.sum(axis=axis)
+        return total
 
 
 class DoubleDouble:

@@ -1,7 +1,8 @@
 """The plugin interface: what a backend is, and how it is found.
 
 A backend is a class with one method per operation it has, registered by an entry point of the group
-`convsuite.backends`. A variant (an execution mode of the same framework) is a subclass with an entry point of its own, named
+`convsuite.backends`. A variant (an execution mode of the same framework) is a subclass with an entry point of its
+own, named
 `backend:variant`. Finding backends imports none of them; a framework is imported in `__init__`, in the worker process.
 """
 
@@ -54,7 +55,7 @@ class Backend:
         return {name: version(name) for name in (self.requires or ("numpy",))}
 
     def support(self, case: Case) -> Support:
-        """Declare whether, and how, this backend can compute a case. Called only where it has the operation's method."""
+        """Declare whether, and how, this backend computes a case. Called only where it has the operation's method."""
         return Support.native()
 
     def gradient_support(self, case: Case) -> Support:
@@ -64,7 +65,9 @@ class Backend:
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare the arithmetic: by default half precisions accumulate in float32, all others in their own dtype."""
-        return Numerics(accumulator={"float16": "float32", "bfloat16": "float32", "int8": "int32"}.get(case.dtype, case.dtype))
+        return Numerics(
+            accumulator={"float16": "float32", "bfloat16": "float32", "int8": "int32"}.get(case.dtype, case.dtype)
+        )
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return an operand as the framework takes it: dtype, device, layout, memory format. Not timed.
@@ -92,7 +95,7 @@ class Backend:
         return function
 
     def gradient(self, function: Function, case: Case) -> Gradient:
-        """Return (operands, grad_output) → gradients of ⟨function(*operands), grad_output⟩, by the framework's autodiff."""
+        """Return (operands, grad_output) → gradients of ⟨function(*operands), grad_output⟩, by the framework's own."""
         raise NotImplementedError(f"{type(self).__name__} has no gradients")
 
     def forward(self, case: Case) -> Function:

@@ -192,7 +192,16 @@ def geometry(case: CaseT) -> CaseT:
     """Return the case without what leaves the computation the same: a compiler needs to see each geometry once."""
     bare = tuple(replace(o, literal=None) for o in case.operands)
     return replace(
-        case, id="", fill="", seed=0, operands=bare, expect=Expect(), source="", tags=(), level="", origin=Origin(file="", line=0)
+        case,
+        id="",
+        fill="",
+        seed=0,
+        operands=bare,
+        expect=Expect(),
+        source="",
+        tags=(),
+        level="",
+        origin=Origin(file="", line=0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,11 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
-from convsuite.errors import BackendError, StoreError
+from convsuite.errors import BackendError
 from convsuite.exports import json_outcome, json_summary, write_junit
 from convsuite.lane import Lane, Settings
 from convsuite.store import Store, open_store
@@ -23,8 +22,9 @@ from convsuite.tally import Tally
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    from rich.console import Console
+
     from convsuite.case import Case
-    from convsuite.casefile import Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,9 @@ class Request:
 
 def run_check(request: Request) -> int:
     """Do it all and return the exit code: 0 nothing found, 1 findings, 130 interrupted; bad input raises."""
-    console = Console(stderr=request.as_json)
+    console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
     suite = casefile.load(request.folders) if request.folders else casefile.builtin()
-    cases = select(suite, request.selectors, request.level)
+    cases = selectors.select(suite.cases, request.selectors, request.level)
     run.contradictions(cases)
     entries = choose(request.backends, request.all_variants)
     failures = known.load(_known_folders(request.folders), environment.cpu_flags())
@@ -76,13 +76,6 @@ def run_check(request: Request) -> int:
             _close(lanes)
         store.finish(number, state)
         return _conclude(request, console, store, number, tally, state)
-
-
-def select(suite: Suite, texts: Sequence[str], level: str) -> tuple[Case, ...]:
-    """Return the cases that selectors mean at a level; a case named by its whole id is taken at any level."""
-    chosen = selectors.parse(texts).select(suite.cases)
-    levels, named = selectors.levels_up_to(level), frozenset(texts)
-    return tuple(case for case in chosen if case.level in levels or case.id in named)
 
 
 def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:
@@ -160,6 +153,3 @@ def _builtin_folder() -> Path | None:
     """Return the folder of the cases that convsuite ships, where it is a folder."""
     folder = files(casefile.BUILTIN)
     return folder if isinstance(folder, Path) else None
-
-
-__all__ = ["Request", "StoreError", "choose", "run_check", "select"]

@@ -1,4 +1,4 @@
-"""The command line. Thin: it reads options, calls the rooms, and prints; nothing heavy is imported before it is needed."""
+"""The command line. Thin: it reads options, calls the rooms, and prints; nothing is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -68,20 +68,44 @@ def main() -> None:
 @main.command()
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @cases_option
-@click.option("--backend", "-b", "backends", multiple=True, help="A backend or a variant of one, e.g. torch:compile. Repeatable. [default: all installed]")
+@click.option(
+    "--backend",
+    "-b",
+    "backends",
+    multiple=True,
+    help="A backend or a variant of one, e.g. torch:compile. Repeatable. [default: all installed]",
+)
 @click.option("--all-variants", is_flag=True, help="Every variant of every backend (or of those named).")
 @click.option("--device", default="cpu", show_default=True, help="Where backends compute, e.g. cuda.")
 @level_option
-@click.option("--db", type=click.Path(path_type=Path), default=Path("convsuite.db"), show_default=True, help="Results database (SQLite); runs are added, never overwritten.")
+@click.option(
+    "--db",
+    type=click.Path(path_type=Path),
+    default=Path("convsuite.db"),
+    show_default=True,
+    help="Results database (SQLite); runs are added, never overwritten.",
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the outcomes as JUnit XML, too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per outcome on standard output, the summary last.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds that one case may take on one backend.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each backend's process.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per outcome on standard output, the summary last."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="Seconds that one case may take on one backend.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each backend's process."
+)
 @click.option("--probe", is_flag=True, help="Also try what backends declare unsupported, and tell what now works.")
 def check(selectors: tuple[str, ...], **options: Any) -> None:
     """Run cases on backends, judge every answer, and name every finding.
 
-    A SELECTOR is a glob on case ids ('conv/basic/*'), or key=value (dtype=float32, stride=2, tag=residue, padding!=valid).
+    A SELECTOR is a glob on case ids ('conv/basic/*'), or key=value (dtype=float32, stride=2, tag=residue,
+    padding!=valid).
     Globs add up; terms with different keys narrow down.
 
     \b
@@ -93,8 +117,7 @@ def check(selectors: tuple[str, ...], **options: Any) -> None:
     """  # noqa: D301
     from convsuite.checking import Request, run_check
 
-    words = [w for w in sys.argv[1:]] if sys.argv[0].endswith("convsuite") else ["check", *selectors]
-    request = Request(selectors=selectors, command=shlex.join(["convsuite", *words]), **options)
+    request = Request(selectors=selectors, command=shlex.join(["convsuite", *sys.argv[1:]]), **options)
     sys.exit(run_check(request))
 
 
@@ -114,9 +137,9 @@ def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str
     convsuite list cases
     convsuite list cases dtype=bfloat16 --level full
     """  # noqa: D301
-    from convsuite.checking import select
+    from convsuite.selectors import select
 
-    chosen = select(suite_of(folders), selectors, level)
+    chosen = select(suite_of(folders).cases, selectors, level)
     click.echo("\n".join(case.id for case in chosen))
     click.echo(f"{len(chosen)} cases; see one: convsuite show {shlex.quote(chosen[0].id)}", err=True)
 
@@ -170,10 +193,10 @@ def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
     convsuite coverage
     convsuite coverage conv --level full
     """  # noqa: D301
-    from convsuite.checking import select
     from convsuite.coverage import describe, pairs
+    from convsuite.selectors import select
 
-    chosen = [case for case in select(suite_of(folders), (), level) if case.operation == operation]
+    chosen = [case for case in select(suite_of(folders).cases, (), level) if case.operation == operation]
     covered = pairs(chosen)
     click.echo(describe(covered))
     sys.exit(EXIT_FINDINGS if covered.missing else 0)

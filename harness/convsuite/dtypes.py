@@ -33,8 +33,12 @@ class Format:
 
 
 FORMATS = {
-    "float64": Format(bits=53, largest=float(np.finfo(np.float64).max), smallest_subnormal=2.0**-1074, carrier="float64"),
-    "float32": Format(bits=24, largest=float(np.finfo(np.float32).max), smallest_subnormal=2.0**-149, carrier="float32"),
+    "float64": Format(
+        bits=53, largest=float(np.finfo(np.float64).max), smallest_subnormal=2.0**-1074, carrier="float64"
+    ),
+    "float32": Format(
+        bits=24, largest=float(np.finfo(np.float32).max), smallest_subnormal=2.0**-149, carrier="float32"
+    ),
     "float16": Format(bits=11, largest=65504.0, smallest_subnormal=2.0**-24, carrier="float16"),
     "bfloat16": Format(bits=8, largest=2.0**127 * (2 - 2.0**-7), smallest_subnormal=2.0**-133, carrier="float32"),
     "int32": Format(bits=31, largest=2.0**31 - 1, smallest_subnormal=0.0, carrier="int32"),
@@ -61,7 +65,9 @@ def _round_bfloat16(values: NDArray[Any]) -> NDArray[np.float32]:
     inexact = np.isfinite(single) & np.isfinite(error) & (error != 0) & (bits & 1 == 0)
     towards_zero = (error < 0) ^ (single < 0)
     bits = np.where(inexact, np.where(towards_zero, bits - 1, bits + 1), bits).astype(np.uint32)
-    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32)
+    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(
+        np.float32
+    )
     return np.where(np.isfinite(single), rounded, single)
 
 

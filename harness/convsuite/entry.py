@@ -90,8 +90,8 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0)] = 0
     layout: Layout = "default"
     memory_format: MemoryFormat | MemoryFormatEntry = "contiguous"
-    passes: Annotated[list[PassName], Meta(min_length=1)] = ["forward"]
+    passes: Annotated[tuple[PassName, ...], Meta(min_length=1)] = ("forward",)
     expect: ExpectEntry = ExpectEntry()
     source: str = ""
-    tags: list[Name] = []
+    tags: tuple[Name, ...] = ()
     level: LevelName = "default"

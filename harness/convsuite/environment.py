@@ -8,10 +8,24 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_VARIABLES = ("TF_", "XLA_", "JAX_", "KERAS_", "TORCH", "OMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "CUDA_VISIBLE", "NVIDIA_TF32")
+_VARIABLES = (
+    "TF_",
+    "XLA_",
+    "JAX_",
+    "KERAS_",
+    "TORCH",
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "DNNL_",
+    "ONEDNN_",
+    "CUDA_VISIBLE",
+    "NVIDIA_TF32",
+)
 # flags that select a kernel somewhere
 _ISA = (
-    "sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",
+    "sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16",
+    "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "neon", "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme",
 )  # fmt: skip
 
@@ -66,7 +80,9 @@ def _cpuinfo(key: str) -> str:
 
 def _git_revision(folder: Path) -> str:
     def git(*args: str) -> str:
-        return subprocess.run(("git", "-C", str(folder), *args), capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(
+            ("git", "-C", str(folder), *args), capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 import msgspec
 
@@ -31,10 +32,24 @@ def json_summary(tally: Tally, run: int, state: str) -> str:
     for (_, _, status), n in tally.counts.items():
         counts[status] = counts.get(status, 0) + n
     pairs = [
-        {"left": left, "right": right, "compared": p.compared, "identical": p.identical, "max_units": p.units, "worst_case": p.worst_case}
+        {
+            "left": left,
+            "right": right,
+            "compared": p.compared,
+            "identical": p.identical,
+            "max_units": p.units,
+            "worst_case": p.worst_case,
+        }
         for (left, right), p in sorted(tally.pairs.items())
     ]
-    summary = {"run": run, "state": state, "cases": tally.cases, "counts": counts, "findings": tally.found, "stale": tally.stale}
+    summary = {
+        "run": run,
+        "state": state,
+        "cases": tally.cases,
+        "counts": counts,
+        "findings": tally.found,
+        "stale": tally.stale,
+    }
     return msgspec.json.encode({"summary": summary, "agreement": pairs}).decode()
 
 
@@ -45,16 +60,18 @@ def write_junit(store: Store, run: int, path: Path) -> None:
         with path.open("w", encoding="utf-8") as file:
             xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
             xml.startDocument()
-            xml.startElement("testsuites", {})
+            _start(xml, "testsuites", {})
             sums = {"tests": str(total), "failures": str(failures or 0), "skipped": str(skipped or 0)}
-            xml.startElement("testsuite", {"name": "convsuite", **sums})
+            _start(xml, "testsuite", {"name": "convsuite", **sums})
             for row in store.rows("SELECT * FROM outcome WHERE run = ?", (run,)):
                 _testcase(xml, row)
             xml.endElement("testsuite")
             xml.endElement("testsuites")
             xml.endDocument()
     except OSError as error:
-        raise StoreError(f"{path}: the JUnit file cannot be written: {error.strerror}; the results are in the database") from None
+        raise StoreError(
+            f"{path}: the JUnit file cannot be written: {error.strerror}; the results are in the database"
+        ) from None
 
 
 _SUMS = f"""SELECT count(*), sum(status IN ({", ".join(f"'{s}'" for s in sorted(_FAILURES))})),
@@ -63,14 +80,14 @@ _SUMS = f"""SELECT count(*), sum(status IN ({", ".join(f"'{s}'" for s in sorted(
 
 def _testcase(xml: XMLGenerator, row: Row) -> None:
     name = {"classname": f"{row['operation']}.{row['backend']}", "name": f"{row['case_id']}[{row['pass']}]"}
-    xml.startElement("testcase", {**name, "time": f"{row['seconds']:.6f}"})
+    _start(xml, "testcase", {**name, "time": f"{row['seconds']:.6f}"})
     if row["status"] in _FAILURES:
         _element(xml, "failure", {"type": row["status"], "message": row["message"]})
     elif row["status"] == Status.KNOWN_FAILURE:
         _element(xml, "skipped", {"type": "known_failure", "message": row["known"]})
     elif row["status"] == Status.UNSUPPORTED:
         _element(xml, "skipped", {"type": "unsupported", "message": row["reason"]})
-    xml.startElement("properties", {})
+    _start(xml, "properties", {})
     for key in ("status", "support", "gate", "error_units", "compared", "unchecked", "suspect", "reproducible"):
         if row[key] is not None:
             _element(xml, "property", {"name": key, "value": str(row[key])})
@@ -78,11 +95,18 @@ def _testcase(xml: XMLGenerator, row: Row) -> None:
     xml.endElement("testcase")
 
 
-def _element(xml: XMLGenerator, name: str, attributes: dict[str, Any]) -> None:
-    xml.startElement(name, {k: _legal(v) for k, v in attributes.items()})
+def _start(xml: XMLGenerator, name: str, attributes: dict[str, str]) -> None:
+    xml.startElement(name, AttributesImpl({k: _legal(v) for k, v in attributes.items()}))
+
+
+def _element(xml: XMLGenerator, name: str, attributes: dict[str, str]) -> None:
+    _start(xml, name, attributes)
     xml.endElement(name)
 
 
 def _legal(text: str) -> str:
     """Replace what XML 1.0 has no way to write."""
-    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c >= "\U00010000" else "�" for c in text)
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c >= "\U00010000" else "�"
+        for c in text
+    )

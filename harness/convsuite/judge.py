@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numerics: Numerics) -> Verdict:
     """Judge one answer against the reference; `dtype` is what the answer should have.
 
-    Nothing passes vacuously: a NaN is wrong by construction, and an answer of which no element could be checked is not right.
+    Nothing passes vacuously: a NaN is wrong by construction, and an answer of which no element could be checked is
+    not right.
     """
     if not isinstance(answer, np.ndarray):
         return _refused(f"returned {_described(answer)}, an array of shape {_list(expected.value.shape)} was due")
@@ -45,7 +46,9 @@ def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allo
         units = _ratio(error, _unit(dtype) * expected.magnitude)
         share2 = np.where(finite & ~unchecked, _ratio(error, limit), np.where(wrong, inf, 0.0))
         share3 = np.where(finite & ~unchecked & ~allowed.exact, _ratio(error, allowed.expected), 0.0)
-    return _verdict(answer, expected, wrong, unchecked, np.where(finite & ~unchecked, units, 0.0), share2, share3, allowed)
+    return _verdict(
+        answer, expected, wrong, unchecked, np.where(finite & ~unchecked, units, 0.0), share2, share3, allowed
+    )
 
 
 def _verdict(
@@ -68,9 +71,13 @@ def _verdict(
     if not compared:
         message = f"none of {answer.size} elements could be checked: a partial sum may overflow or no bound is known"
     elif count:
-        message = f"{count} of {compared} elements wrong; worst at {_list(worst)}: got {got:.9g}, {due:.9g} was due{_by(gate, error_units)}"
+        message = (
+            f"{count} of {compared} elements wrong; worst at {_list(worst)}: got {got:.9g}, {due:.9g} was due"
+            f"{_by(gate, error_units)}"
+        )
     elif suspect:
-        message = f"within the proven bound, but {float(share3.max()):.3g} × what real arithmetic shows{_by(gate, error_units)}"
+        factor = float(share3.max())
+        message = f"within the proven bound, but {factor:.3g} × what is expected{_by(gate, error_units)}"
     else:
         message = ""
     return Verdict(
@@ -97,7 +104,9 @@ def judge_refusal(answered: bool, exception: str, message: str, parameter: str) 
     invalid value until something else broke.
     """
     if answered:
-        return Verdict(gate="refusal", right=False, message=f"answered although {parameter} is invalid; a typed error was due")
+        return Verdict(
+            gate="refusal", right=False, message=f"answered although {parameter} is invalid; a typed error was due"
+        )
     if exception in ACCIDENTS or "INTERNAL ASSERT" in message:
         return Verdict(
             gate="refusal",
@@ -121,11 +130,13 @@ ACCIDENTS = (
 
 
 def units_apart(left: NDArray[Any], right: NDArray[Any], expected: Expected, dtype: str) -> float:
-    """Return max |a − b| in units of u·B between two answers; infinite where one has a NaN or infinity and the other not."""
+    """Return max |a − b| in units of u·B; infinite where one answer has a NaN or infinity and the other not."""
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
-        apart = np.where(both, _ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), np.where(_same_class(a, b), 0.0, inf))
+        apart = np.where(
+            both, _ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), np.where(_same_class(a, b), 0.0, inf)
+        )
     return float(apart.max(initial=0.0))
 
 
@@ -136,7 +147,9 @@ def identical(left: NDArray[Any], right: NDArray[Any]) -> bool:
 
 def _difference(y: Real, expected: Expected, dtype: str, allowed: Allowance) -> Real:
     """y − r, with r rounded to the output dtype where gate 1 holds, and with both parts of a double-double."""
-    r = np.where(allowed.exact, round_to(np.where(allowed.exact, expected.value, 0.0), dtype).astype(np.float64), expected.value)
+    r = np.where(
+        allowed.exact, round_to(np.where(allowed.exact, expected.value, 0.0), dtype).astype(np.float64), expected.value
+    )
     difference = y - r
     return difference if expected.low is None else difference - np.where(allowed.exact, 0.0, expected.low)
 

@@ -73,9 +73,12 @@ class KnownFailures:
         for known in self.listed:
             if _applies(known, outcome, version):
                 if outcome.status == known.entry.status:
-                    return replace(outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})")
+                    return replace(
+                        outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})"
+                    )
                 if outcome.status is Status.PASSED and known.entry.always:
-                    text = f"listed in {known.place} as {known.entry.status}, but it passed: {known.entry.reason} ({known.entry.link})"
+                    said = f"listed in {known.place} as {known.entry.status}, but it passed"
+                    text = f"{said}: {known.entry.reason} ({known.entry.link})"
                     return replace(outcome, status=Status.FIXED_UPSTREAM, message=text, known=known.entry.link)
         return outcome
 

@@ -1,6 +1,7 @@
 """A lane: one backend variant in its own process, from a kept library's pool, seen from the parent.
 
-The pool gives spawn, time limits and the news of a death; the lane adds what a conformance run needs of it: one case under way at
+The pool gives spawn, time limits and the news of a death; the lane adds what a conformance run needs of it: one case
+under way at
 a time, the backend imported under a limit of its own, and the last words of a process that died.
 """
 
@@ -67,7 +68,13 @@ class State(Enum):
 
 def thread_environment(threads: int) -> dict[str, str]:
     """Return the variables that fix the thread count of every library below a framework."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "CONVSUITE_THREADS")
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "CONVSUITE_THREADS",
+    )
     return {name: str(threads) for name in names}
 
 
@@ -115,7 +122,7 @@ class Lane:
     def close(self) -> None:
         """End the process at once."""
         self.state = State.CLOSED
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join(timeout=5)
 
     def _new_pool(self) -> ProcessPool:
@@ -153,4 +160,3 @@ def _exit_words(code: int | None) -> str:
         except ValueError:
             return f"its process died of signal {-code}"
     return f"its process ended by itself with status {code}"
-

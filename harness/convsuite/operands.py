@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fill"]
 
-_SPECIALS = (np.nan, np.inf, -np.inf, -0.0, "subnormal")
-
 
 def fill(case: Case) -> tuple[NDArray[Any], ...]:
     """Return the case's operands in order, each C-contiguous and already rounded to the case's dtype."""
@@ -62,7 +60,8 @@ def _integers(case: Case, operand: Operand) -> Real:
     """Non-zero integers up to ±4, or to ±m where K leaves no room for 4: a zero would hide a wrong index."""
     m = min(4, _largest_integer(case))
     drawn = (_raw(case, operand)[0] % np.uint64(2 * m)).astype(np.int64)
-    return np.where(drawn < m, drawn - m, drawn - m + 1).astype(np.float64)
+    signed: Real = np.where(drawn < m, drawn - m, drawn - m + 1).astype(np.float64)
+    return signed
 
 
 def _normal(case: Case, operand: Operand) -> Real:
@@ -78,7 +77,8 @@ def _wide(case: Case, operand: Operand) -> Real:
     """Normal, times a power of two: exponents up to 2^±12 apart (2^±3 in float16, to stay in range)."""
     reach = 3 if case.dtype == "float16" else 12
     exponent = (_raw(case, operand)[0] % np.uint64(2 * reach + 1)).astype(np.int64) - reach
-    return np.ldexp(_normal(case, operand), exponent)
+    values: Real = np.ldexp(_normal(case, operand), exponent)
+    return values
 
 
 def _cancelling(case: Case, operand: Operand) -> Real:
@@ -97,7 +97,7 @@ def _ramp(case: Case, operand: Operand) -> Real:
 
 
 def _impulse(case: Case, operand: Operand) -> Real:
-    """One non-zero in the input, at a place drawn from the seed, under a ramp of weights: it shows where each tap goes."""
+    """One non-zero in the input, at a place drawn from the seed, under a ramp of weights: shows where each tap goes."""
     if operand.role != "input":
         return _ramp(case, operand)
     values = np.zeros(prod(operand.shape))
@@ -111,9 +111,9 @@ def _special(case: Case, operand: Operand) -> Real:
     if operand.role == "input":
         # each special at the smallest draw left, so that no two share a place; a small input gets the first few
         order = np.argsort(_raw(case, operand, 2)[1], kind="stable")
-        subnormal = FORMATS[case.dtype].smallest_subnormal
-        for place, special in zip(order[: max(1, values.size // 4)], _SPECIALS, strict=False):
-            values[place] = subnormal if special == "subnormal" else special
+        specials = (np.nan, np.inf, -np.inf, -0.0, FORMATS[case.dtype].smallest_subnormal)
+        for place, special in zip(order[: max(1, values.size // 4)], specials, strict=False):
+            values[place] = special
     return values
 
 

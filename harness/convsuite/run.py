@@ -149,7 +149,7 @@ def _feed(lanes: Sequence[Lane], window: list[_Work], busy: dict[Future[Any], tu
 
 
 def _reopen(lane: Lane, window: list[_Work]) -> bool:
-    """Import the backend anew after its process died; where that fails, every case in the window ends with the reason."""
+    """Import the backend anew after its process died; where that fails, the window's cases end with the reason."""
     reply = lane.reply(lane.open())
     if isinstance(reply, worker.Info):
         lane.state = State.READY
@@ -169,9 +169,9 @@ def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
         for pass_, answer in _answers(work.case, reply):
             outcome = _outcome(work, lane, pass_, answer, reply)
             outcomes.append(known.judge(outcome, version))
-            if outcome.verdict is not None and outcome.verdict.compared and isinstance(answer, worker.PassAnswer):
-                if isinstance(answer.array, np.ndarray):
-                    arrays.setdefault(pass_, []).append((lane.name, answer.array, outcome.digest))
+            array = answer.array if isinstance(answer, worker.PassAnswer) else None
+            if outcome.verdict is not None and outcome.verdict.compared and isinstance(array, np.ndarray):
+                arrays.setdefault(pass_, []).append((lane.name, array, outcome.digest))
     return Report(case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)))
 
 
@@ -224,7 +224,10 @@ def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[S
     if work.case.expect.error is not None:
         failure = answer.failure
         verdict = judge.judge_refusal(
-            failure is None, failure.exception if failure else "", failure.message if failure else "", work.case.expect.error
+            failure is None,
+            failure.exception if failure else "",
+            failure.message if failure else "",
+            work.case.expect.error,
         )
         return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
     if answer.failure is not None:

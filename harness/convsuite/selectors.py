@@ -120,6 +120,22 @@ def parse(texts: Sequence[str]) -> Selector:
     return Selector(tuple(globs), tuple(terms))
 
 
+def select(cases: Iterable[Case], texts: Sequence[str], level: str) -> tuple[Case, ...]:
+    """Return the cases that texts mean at a level; a case named by its whole id is taken at any level.
+
+    Raise SelectorError where nothing is meant, saying so if only the level stands against it.
+    """
+    chosen = parse(texts).select(cases)
+    levels, named = levels_up_to(level), frozenset(texts)
+    taken = tuple(case for case in chosen if case.level in levels or case.id in named)
+    if not taken:
+        higher = sorted({case.level for case in chosen}, key=LEVELS.index)
+        raise SelectorError(
+            f"{len(chosen)} cases match, none at level {level}; try --level {higher[0] if higher else 'full'}"
+        )
+    return taken
+
+
 def glob_matches(glob: str, id_: str) -> bool:
     """Whether a glob means a case: all of its id, or without a wildcard its front up to a `/` or `,`."""
     if any(sign in glob for sign in "*?["):

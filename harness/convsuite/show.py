@@ -115,7 +115,7 @@ def _window(case: Case) -> Rows:
 
 
 def _per_axis(numbers: tuple[int, ...]) -> str:
-    return " × ".join(map(str, numbers))  # noqa: RUF001 - the field's sign
+    return " × ".join(map(str, numbers))
 
 
 def _own(case: Case) -> Rows:

@@ -1,6 +1,7 @@
 """The results database: one SQLite file, one transaction a report, so that a killed run keeps all that it had finished.
 
-Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each case
+Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of
+each case
 on each backend), `agreement` (pairs of backends, summed up per operation and pass). Nothing is ever overwritten.
 """
 
@@ -38,7 +39,8 @@ CREATE TABLE backend (
     versions TEXT NOT NULL, environment TEXT NOT NULL, import_s REAL, PRIMARY KEY (run, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE outcome (
-    run INTEGER NOT NULL REFERENCES run, case_id TEXT NOT NULL, operation TEXT NOT NULL, dtype TEXT NOT NULL, pass TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES run, case_id TEXT NOT NULL, operation TEXT NOT NULL, dtype TEXT NOT NULL, pass
+    TEXT NOT NULL,
     backend TEXT NOT NULL, device TEXT NOT NULL, status TEXT NOT NULL, support TEXT NOT NULL, reason TEXT NOT NULL,
     message TEXT NOT NULL, gate TEXT, compared INTEGER, wrong INTEGER, unchecked INTEGER, worst_index TEXT, got REAL,
     expected REAL, error_units REAL, guaranteed_share REAL, expected_share REAL, suspect INTEGER NOT NULL,
@@ -46,12 +48,19 @@ CREATE TABLE outcome (
     PRIMARY KEY (run, case_id, pass, backend)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE agreement (
-    run INTEGER NOT NULL REFERENCES run, operation TEXT NOT NULL, pass TEXT NOT NULL, left TEXT NOT NULL, right TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES run, operation TEXT NOT NULL, pass TEXT NOT NULL, left TEXT NOT NULL, right TEXT
+    NOT NULL,
     compared INTEGER NOT NULL, identical INTEGER NOT NULL, max_units REAL NOT NULL, worst_case TEXT NOT NULL,
     PRIMARY KEY (run, operation, pass, left, right)
 ) STRICT, WITHOUT ROWID;
 """
 
+_RUN = """
+INSERT INTO run (
+    started, state, command, platform, python, numpy, convsuite, cpu, isa, cores, threads, variables, cases_revision
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (" + ", ".join("?" * 26) + ")"
 _AGREEMENT = """
 INSERT INTO agreement VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -72,15 +81,12 @@ class Store:
         """Add a run and return its number."""
         e = environment
         row = (
-            _now(), "running", command, e.platform, e.python, e.numpy, e.convsuite, e.cpu, " ".join(e.isa), e.cores, e.threads,
+            _now(), "running", command, e.platform, e.python, e.numpy, e.convsuite, e.cpu, " ".join(e.isa), e.cores,
+            e.threads,
             _json(dict(e.variables)), e.cases_revision,
         )  # fmt: skip
         with self._transaction():
-            cursor = self.connection.execute(
-                "INSERT INTO run (started, state, command, platform, python, numpy, convsuite, cpu, isa, cores, threads, "
-                "variables, cases_revision) VALUES (" + ", ".join("?" * len(row)) + ")",
-                row,
-            )
+            cursor = self.connection.execute(_RUN, row)
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -89,7 +95,8 @@ class Store:
         rows = [
             (
                 run, lane.name, lane.device, "ready" if lane.info else "unavailable",
-                _json(dict(lane.info.versions) if lane.info else {}), _json(dict(lane.info.environment) if lane.info else {}),
+                _json(dict(lane.info.versions) if lane.info else {}), _json(dict(lane.info.environment) if lane.info
+                else {}),
                 lane.info.import_s if lane.info else None,
             )
             for lane in lanes
@@ -124,7 +131,7 @@ class Store:
 
 
 def open_store(path: Path) -> Store:
-    """Open a results database, or make one. Raise StoreError where it is not ours to write to; it is then left as it is."""
+    """Open a results database, or make one. Raise StoreError where it is not ours to write; it is left as it is."""
     if path.is_dir():
         raise StoreError(f"{path}: is a directory; name a file, e.g. --db {path / 'convsuite.db'}")
     if not path.parent.is_dir():
@@ -155,7 +162,8 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     if not tables:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
+            f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
     # a first write now, before any framework is loaded: a file that cannot be written is found out here
     connection.execute("BEGIN IMMEDIATE")
@@ -179,7 +187,10 @@ def _sentence(error: sqlite3.Error) -> str:
         ("not a database", "is not a database; nothing was changed: name another file with --db"),
         ("malformed", "is damaged; nothing was changed: name another file with --db, or try `sqlite3 FILE .recover`"),
         ("readonly", "cannot be written (read-only); change its permissions, or name another file with --db"),
-        ("unable to open", "cannot be opened for writing; check the folder's permissions, or name another file with --db"),
+        (
+            "unable to open",
+            "cannot be opened for writing; check the folder's permissions, or name another file with --db",
+        ),
         ("full", "cannot grow: the disk is full; what was recorded before is kept"),
         ("disk I/O", "cannot be written: the disk reports an error; what was recorded before is kept"),
     ):
@@ -191,7 +202,8 @@ def _sentence(error: sqlite3.Error) -> str:
 def _outcome_row(run: int, o: Outcome) -> tuple[Any, ...]:
     v = o.verdict
     judged = (
-        (v.gate, v.compared, v.wrong, v.unchecked, _index(v.worst_index), v.got, v.expected, v.error_units, v.guaranteed_share,
+        (v.gate, v.compared, v.wrong, v.unchecked, _index(v.worst_index), v.got, v.expected, v.error_units,
+        v.guaranteed_share,
          v.expected_share, int(v.suspect))
         if v else (None,) * 10 + (0,)
     )  # fmt: skip

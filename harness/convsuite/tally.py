@@ -46,7 +46,9 @@ class Tally:
     suspects: Counter[tuple[str, str]] = field(default_factory=Counter)  # (operation, backend)
     irreproducible: Counter[str] = field(default_factory=Counter)  # by backend
     unchecked: Counter[str] = field(default_factory=Counter)  # elements of which nothing could be said, by backend
-    works_now: Counter[tuple[str, str]] = field(default_factory=Counter)  # (backend, reason): declared unsupported, and right
+    works_now: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # (backend, reason): declared unsupported, and right
     pairs: defaultdict[tuple[str, str], Pair] = field(default_factory=lambda: defaultdict(Pair))
     findings: list[Finding] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # known-failure entries that match no case

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.box import SIMPLE_HEAD
 
 from convsuite.case import Outcome, Pass, Status
 from convsuite.run import IMPORT
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from convsuite.tally import Finding, Tally
 
 _SHOWN = 40  # findings printed; the rest is counted, and in the database
+_WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
 
+_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "padding": (0, 1)}
 _COLUMNS = (
     (Status.PASSED, "passed", "green"),
     (Status.MISMATCH, "mismatch", "bold red"),
@@ -30,7 +34,7 @@ _COLUMNS = (
     (Status.CRASH, "crash", "bold red"),
     (Status.TIMEOUT, "timeout", "red"),
     (Status.FIXED_UPSTREAM, "fixed", "magenta"),
-    (Status.KNOWN_FAILURE, "known failure", "yellow"),
+    (Status.KNOWN_FAILURE, "known", "yellow"),
     (Status.UNSUPPORTED, "unsupported", "dim"),
 )
 
@@ -55,15 +59,37 @@ class Rerun:
         return shlex.join(words)
 
 
+def console_for(stream: TextIO) -> Console:
+    """Return a console: as wide as its terminal, but never too narrow for the tables where there is none."""
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return console if console.is_terminal else Console(file=stream, width=_WIDTH)
+
+
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many of `total` cases are done: a bar on a terminal, else a line now and then."""
     if not console.is_terminal:
         yield _said(console, total)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("cases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("cases"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("cases", total=total)
         yield lambda found: bar.update(task, advance=1, description=f"cases ({found} findings)")
@@ -113,12 +139,12 @@ def verdict(tally: Tally) -> str:
 def _outcomes(tally: Tally) -> Table:
     from rich.table import Table
 
-    table = Table(title="Outcomes (one check = one pass of one case)", title_justify="left")
-    table.add_column("operation")
-    table.add_column("backend")
+    table = Table(title="Outcomes (one check is one pass of one case)", **_LOOK)
+    table.add_column("operation", no_wrap=True)
+    table.add_column("backend", no_wrap=True)
     for _, title, style in _COLUMNS:
-        table.add_column(title, justify="right", style=style)
-    table.add_column("suspect", justify="right", style="yellow")
+        table.add_column(title, justify="right", style=style, no_wrap=True)
+    table.add_column("suspect", justify="right", style="yellow", no_wrap=True)
     for operation, backend in sorted({(o, b) for o, b, _ in tally.counts}):
         cells = [tally.counts[operation, backend, status.value] for status, _, _ in _COLUMNS]
         cells.append(tally.suspects[operation, backend])
@@ -131,15 +157,20 @@ def _agreement(tally: Tally) -> Table:
     from rich.table import Table
 
     names = sorted({name for pair in tally.pairs for name in pair})
-    table = Table(title="Agreement: answers equal bit for bit, and the largest difference in u·B", title_justify="left")
-    table.add_column("")
+    table = Table(
+        title="Agreement: share of answers equal bit for bit, and the largest difference in u·B (= none)", **_LOOK
+    )
+    table.add_column("", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right")
+        # a variant's name may break after its colon: the matrix is as wide as there are variants
+        table.add_column(name.replace(":", ":\n"), justify="right", no_wrap=True)
     for left in names:
         cells = []
         for right in names:
             pair = tally.pairs.get((left, right)) or tally.pairs.get((right, left))
-            cells.append("" if left == right or pair is None else f"{_share(pair.identical, pair.compared)} {_units(pair.units)}")
+            cells.append(
+                "" if left == right or pair is None else f"{_share(pair.identical, pair.compared)} {_units(pair.units)}"
+            )
         table.add_row(left, *cells)
     return table
 
@@ -162,7 +193,15 @@ def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
     console.print(o.status.value, style=next(s for status, _, s in _COLUMNS if status is o.status), end=" ")
     _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
     _line(console, f"  {o.message}")
-    _line(console, f"  rerun: {rerun.line(o)}" + (f"   look: convsuite show {shlex.quote(o.case_id)}" if finding.case and finding.passes[0] is Pass.FORWARD else ""))
+    _line(
+        console,
+        f"  rerun: {rerun.line(o)}"
+        + (
+            f"   look: convsuite show {shlex.quote(o.case_id)}"
+            if finding.case and finding.passes[0] is Pass.FORWARD
+            else ""
+        ),
+    )
 
 
 def _line(console: Console, text: str) -> None:

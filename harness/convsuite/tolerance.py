@@ -48,7 +48,8 @@ def gamma(k: float, u: float) -> float:
 def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     """Return the three gates for one pass' result.
 
-    `dtype` is the output's. A declared intermediate rounding narrows gate 1 to the sums that fit it and widens gate 2 by its
+    `dtype` is the output's. A declared intermediate rounding narrows gate 1 to the sums that fit it and widens gate
+    2 by its
     own γ; TF32 widens gate 2 by 2·2^-11·B.
     """
     output, accumulator = FORMATS[dtype], FORMATS[numerics.accumulator]

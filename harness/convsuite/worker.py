@@ -1,6 +1,7 @@
 """One backend variant in one process: what runs on the far side of the pool.
 
-Nothing heavy is imported at the top: `begin` sets the environment first, and NumPy, too, reads thread variables as it loads.
+Nothing heavy is imported at the top: `begin` sets the environment first, and NumPy, too, reads thread variables as it
+loads.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _end_with_parent() -> None:
 def open_backend(name: str, device: str) -> Info | Failure:
     """Import the backend and its framework, once per process."""
     global _backend
-    from convsuite.backend import Backend, find
+    from convsuite.backend import find
 
     started = time.perf_counter()
     cls: type[Backend] | None = None
@@ -124,7 +125,9 @@ def open_backend(name: str, device: str) -> Info | Failure:
     return Info(versions=versions, environment=tuple(cls.environment.items()), import_s=time.perf_counter() - started)
 
 
-def run_case(name: str, device: str, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> Answer | Failure:
+def run_case(
+    name: str, device: str, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool
+) -> Answer | Failure:
     """Run every pass of a case twice and bring the results back as NumPy arrays.
 
     `probe` tries also what the backend declares unsupported.
@@ -196,7 +199,8 @@ def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic],
     except BaseException as error:
         return [PassAnswer(pass_=p, support=support, failure=_failure(error)) for p in wanted]
     return [
-        _gradient(backend, case, p, support, first[roles.index(p.role)], second[roles.index(p.role)], wrote_into) for p in wanted
+        _gradient(backend, case, p, support, first[roles.index(p.role)], second[roles.index(p.role)], wrote_into)
+        for p in wanted
     ]
 
 
@@ -259,7 +263,9 @@ def _array(backend: Backend, result: Any, role: str, case: Case) -> Any:
     array = None if result is None else backend.to_numpy(result, role, case)
     if not isinstance(array, np.ndarray):
         return None if array is None else type(array).__name__
-    return np.ascontiguousarray(array.astype(np.float32) if array.dtype.name == "bfloat16" else array).reshape(array.shape)
+    return np.ascontiguousarray(array.astype(np.float32) if array.dtype.name == "bfloat16" else array).reshape(
+        array.shape
+    )
 
 
 def _dtype(backend: Backend, result: Any, case: Case) -> str:

@@ -1,7 +1,5 @@
 """`convsuite show`: what it says and draws is what the reference computes."""
 
-# ruff: noqa: RUF001 - the page writes 3 × 3, as the field does
-
 from __future__ import annotations
 
 import io

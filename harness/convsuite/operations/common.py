@@ -49,7 +49,7 @@ def literal(values: list[Any], rank: int, key: tuple[str, ...]) -> Literal:
 
 
 def rank_of(rank: int | None, size: int | list[int] | None, values: list[Any] | None, key: str) -> int:
-    """Return the number of spatial axes: as said, else as many as `size` lists, else the depth of `values` up to 2, else 2."""
+    """Return the number of spatial axes: as said, else as `size` lists, else the depth of `values` up to 2, else 2."""
     if rank is not None:
         return rank
     if isinstance(size, list):

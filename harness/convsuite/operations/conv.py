@@ -75,7 +75,11 @@ def resolve(entry: ConvEntry, common: Common) -> ConvCase:
     padding = window.resolve_padding(entry.padding, entry.padding_mode, sizes, kernel, stride, dilation)
     claimed = channels.in_ // max(1, abs(entry.groups)) if k.channels is None else k.channels
     memory = entry.memory_format
-    formats = memory if isinstance(memory, MemoryFormatEntry) else MemoryFormatEntry(input=memory, weight=memory, grad_output=memory)
+    formats = (
+        memory
+        if isinstance(memory, MemoryFormatEntry)
+        else MemoryFormatEntry(input=memory, weight=memory, grad_output=memory)
+    )
     operands = [
         Operand(role="input", shape=(batch, channels.in_, *sizes), literal=x_literal, memory_format=formats.input),
         Operand(role="weight", shape=(channels.out, claimed, *kernel), literal=w_literal, memory_format=formats.weight),
@@ -102,17 +106,21 @@ def resolve(entry: ConvEntry, common: Common) -> ConvCase:
 
 def violations(case: ConvCase) -> list[CaseError]:
     """Return every rule that the case breaks; a backend must refuse a case that breaks one."""
-    n, c_in, *sizes = case.input_shape
+    _, c_in, *sizes = case.input_shape
     broken = window.window_rules(tuple(sizes), case.kernel, case.stride, case.dilation, case.padding)
     if case.groups < 1:
         broken.append(CaseError(("groups",), f"groups must be at least 1, not {case.groups}"))
     else:
         for what, count in (("input", c_in), ("output", case.out_channels)):
             if count % case.groups:
-                broken.append(CaseError(("groups",), f"groups ({case.groups}) does not divide the {what} channels ({count})"))
+                broken.append(
+                    CaseError(("groups",), f"groups ({case.groups}) does not divide the {what} channels ({count})")
+                )
         due, claimed = c_in // case.groups, case.weight_shape[1]
         if claimed != due and c_in % case.groups == 0:
-            broken.append(CaseError(("channels",), f"the weight takes {claimed} input channels, the input has {due} a group"))
+            broken.append(
+                CaseError(("channels",), f"the weight takes {claimed} input channels, the input has {due} a group")
+            )
     if case.dtype in INTEGERS and case.wants_gradient:
         broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
     if Pass.GRAD_BIAS in case.passes and not case.bias:
@@ -152,7 +160,7 @@ def work(case: ConvCase) -> Work:
 
 
 def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
-    """Return what the pass must give, straight from the definition: one step per tap, in an arithmetic finer than the case's.
+    """Return what the pass must give, straight from the definition: one step per tap, finer than the case's dtype.
 
     `arrays` are the case's operands in order, already rounded to its dtype. Shares no code with any backend.
     """
@@ -166,7 +174,7 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
 
     x, w, *rest = arrays
     bias = rest.pop(0) if case.bias else None
-    groups, (n, c_in, *sizes), c_out = case.groups, case.input_shape, case.out_channels
+    groups, (n, c_in), c_out = case.groups, case.input_shape[:2], case.out_channels
     out = output_shape(case)
     positions = prod(out[2:])
     w = w.reshape(groups, c_out // groups, c_in // groups, *case.kernel)
@@ -174,8 +182,8 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
         padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
         total = np.zeros((arithmetic.parts, n, groups, c_out // groups, positions))
         for tap, where in _taps(case):
-            seen = padded[(..., *where)].reshape(n, groups, c_in // groups, positions)
-            arithmetic.add(total, (), arithmetic.matmul(w[(..., *tap)], seen))
+            seen = padded[where].reshape(n, groups, c_in // groups, positions)
+            arithmetic.add(total, (), arithmetic.matmul(w[tap], seen))
         if bias is not None:
             column = np.zeros((arithmetic.parts, groups, c_out // groups, 1))
             column[0] = bias.reshape(groups, c_out // groups, 1)
@@ -192,26 +200,26 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
         # one long axis of all (batch, position) pairs, so that a weight's gradient is one sum
         flat = np.moveaxis(grad, 0, 2).reshape(groups, c_out // groups, n * positions)
         for tap, where in _taps(case):
-            seen = padded[(..., *where)].reshape(n, groups, c_in // groups, positions)
-            seen = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, c_in // groups)
-            total[(..., *tap)] = arithmetic.matmul(flat, seen)
+            seen = padded[where].reshape(n, groups, c_in // groups, positions)
+            rows = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, c_in // groups)
+            total[tap] = arithmetic.matmul(flat, rows)
         return total.reshape(arithmetic.parts, c_out, c_in // groups, *case.kernel)
     padded_grad = np.zeros((arithmetic.parts, n, groups, c_in // groups, *_padded_sizes(case)))
     for tap, where in _taps(case):
-        share = arithmetic.matmul(w[(..., *tap)].swapaxes(-1, -2), grad)
-        arithmetic.add(padded_grad, (..., *where), share.reshape(arithmetic.parts, n, groups, c_in // groups, *out[2:]))
+        share = arithmetic.matmul(w[tap].swapaxes(-1, -2), grad)
+        arithmetic.add(padded_grad, where, share.reshape(arithmetic.parts, n, groups, c_in // groups, *out[2:]))
     return _fold(case, padded_grad.reshape(arithmetic.parts, n, c_in, *_padded_sizes(case)), arithmetic)
 
 
-def _taps(case: ConvCase) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Yield each tap's index in the weight, and the padded positions that it meets, one for each output."""
+def _taps(case: ConvCase) -> Iterator[tuple[Any, Any]]:
+    """Yield each tap's index in the weight, and that of the padded positions that it meets, one for each output."""
     for tap in product(*(range(k) for k in case.kernel)):
         where = tuple(
             slice(t * d, t * d + (size - 1) * s + 1, s) if size else slice(0, 0)
             for t, d, s, size in zip(tap, case.dilation, case.stride, output_shape(case)[2:], strict=True)
         )
         index = tuple(k - 1 - t for t, k in zip(tap, case.kernel, strict=True)) if case.flip else tap
-        yield index, where
+        yield (..., *index), (..., *where)
 
 
 def _padded_sizes(case: ConvCase) -> tuple[int, ...]:
@@ -231,9 +239,9 @@ def _pad(case: ConvCase, x: Real) -> Real:
 
     padded = np.zeros((*case.input_shape[:2], *_padded_sizes(case)))
     shown = [[(at, p) for at, p in enumerate(index) if p >= 0] for index in _indices(case)]
-    to = np.ix_(*([at for at, _ in axis] for axis in shown))
-    taken = np.ix_(*([p for _, p in axis] for axis in shown))
-    padded[(..., *to)] = x[(..., *taken)]
+    to: Any = (..., *np.ix_(*([at for at, _ in axis] for axis in shown)))
+    taken: Any = (..., *np.ix_(*([p for _, p in axis] for axis in shown)))
+    padded[to] = x[taken]
     return padded
 
 
@@ -288,15 +296,21 @@ def _needed(size: int | list[int] | None, key: str) -> int | list[int]:
 def _sizes(size: int | list[int] | None, entry: ConvEntry, rank: int) -> tuple[int, ...]:
     size = _needed(size, "input")
     # a list of another length is the case of a wrong rank, which backends must refuse
-    return tuple(size) if isinstance(size, list) and entry.expect.error == "rank" else window.per_axis(size, rank, "input")
+    return (
+        tuple(size) if isinstance(size, list) and entry.expect.error == "rank" else window.per_axis(size, rank, "input")
+    )
 
 
 def _channels(entry: ConvEntry, x: Literal | None, w: Literal | None) -> ChannelsEntry:
-    written = ChannelsEntry(in_=entry.channels, out=entry.channels) if isinstance(entry.channels, int) else entry.channels
+    written = (
+        ChannelsEntry(in_=entry.channels, out=entry.channels) if isinstance(entry.channels, int) else entry.channels
+    )
     out = w.shape[0] if w else (written.out if written else 1)
     in_ = x.shape[1] if x else (w.shape[1] * entry.groups if w else (written.in_ if written else 1))
     if written and (written.in_, written.out) != (in_, out):
-        raise CaseError(("channels",), f"channels are {written.in_} and {written.out}, the values written out have {in_} and {out}")
+        raise CaseError(
+            ("channels",), f"channels are {written.in_} and {written.out}, the values written out have {in_} and {out}"
+        )
     return ChannelsEntry(in_=in_, out=out)
 
 

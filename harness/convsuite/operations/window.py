@@ -103,18 +103,16 @@ def window_rules(
     if broken:
         return broken
     for axis, (n, k, d, (low, high)) in enumerate(zip(sizes, kernel, dilation, padding.pads, strict=True)):
-        if n + low + high < span(k, d):
-            broken.append(
-                CaseError(
-                    ("kernel",),
-                    f"axis {axis}: the kernel spans {span(k, d)}, the padded input is {n + low + high} ({n} + {low} + {high})",
-                )
-            )
+        padded = n + low + high
+        if padded < span(k, d):
+            text = f"axis {axis}: the kernel spans {span(k, d)}, the padded input is {padded} ({n} + {low} + {high})"
+            broken.append(CaseError(("kernel",), text))
         longest = {"reflect": n - 1, "circular": n, "replicate": None if n else 0, "zeros": None}[padding.mode]
         if longest is not None and max(low, high) > longest:
-            broken.append(
-                CaseError(("padding",), f"axis {axis}: {padding.mode} padding of {max(low, high)} needs more than {n} positions")
+            text = (
+                f"axis {axis}: {padding.mode} padding of {max(low, high)}, {n} positions give at most {max(longest, 0)}"
             )
+            broken.append(CaseError(("padding",), text))
     return broken
 
 
