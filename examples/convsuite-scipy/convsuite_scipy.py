@@ -15,9 +15,7 @@ class Scipy(Backend):
     def support(self, case):
         plain = {case.groups, *case.dilation} == {1} and case.padding.mode == "zeros" and not case.padding.negative
         if not plain or case.dtype in ("float16", "bfloat16") or 0 in (*case.input_shape, case.out_channels):
-            return Support.unsupported(
-                "no groups, dilation, padding but zeros, half precision or empty arrays in SciPy"
-            )
+            return Support.unsupported("SciPy has no groups, dilation, other padding, half precision, empty arrays")
         if case.layout == "channels_last" or case.memory_formats or case.expect.error:
             return Support.unsupported("layouts, views and invalid arguments would test this file, not SciPy")
         bare = {*case.stride, *case.padding.kinds} == {1, "valid"} and not case.bias
