@@ -98,3 +98,10 @@ def narrowed(numerics: Numerics, case: Case, roundings: int | None, note: str) -
     if roundings == 0:
         return numerics
     return replace(numerics, intermediate=case.dtype, intermediate_roundings=roundings, note=note)
+
+
+def composed_numerics(numerics: Numerics, case: ConvCase, pass_: Pass) -> Numerics:
+    """Declare what it costs 16-bit sums that a bias, or the gradients of a padding's copies, are added afterwards."""
+    if pass_ is Pass.FORWARD and case.bias and case.dtype in HALVES:
+        return narrowed(numerics, case, 1, f"the convolution is rounded to {case.dtype} before the bias is added")
+    return narrowed(numerics, case, pad_roundings(case, pass_), f"gradients of padded copies are added in {case.dtype}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Function, Gradient, Native
-from convsuite.case import INTEGERS, Case, Operand, Support
+from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
 from convsuite.errors import BackendError
 from convsuite_backends import _layout
 
@@ -56,6 +57,13 @@ class Jax(Backend):
         if self.device == "cuda" and case.dtype in INTEGERS:
             return Support.unsupported("XLA has no integer convolution on GPUs")
         return _layout.composition(_steps(case))
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare TF32, which XLA uses on GPUs unless told not to, and what is rounded between composed calls."""
+        import jax
+
+        tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
+        return _layout.composed_numerics(replace(super().numerics(case, pass_), tf32=tf32), case, pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return an array in the case's layout."""

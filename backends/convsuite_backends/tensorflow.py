@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from convsuite.operations.conv import ConvCase
 
 WORDS = {"valid": "VALID", "same_upper": "SAME"}
-HALVES = ("float16", "bfloat16")
 
 
 class TensorFlow(Backend):
@@ -46,6 +47,7 @@ class TensorFlow(Backend):
         if threads := os.environ.get("CONVSUITE_THREADS"):
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+        self._onednn = _onednn_dtypes() if self.environment["TF_ENABLE_ONEDNN_OPTS"] == "1" else frozenset()
 
     def versions(self) -> Mapping[str, str]:
         """Return the version, and whether oneDNN may compute."""
@@ -53,19 +55,28 @@ class TensorFlow(Backend):
 
         return {"tensorflow": tf.__version__, "onednn": "on" if self._onednn else "off"}
 
-    @property
-    def _onednn(self) -> bool:
-        return self.environment["TF_ENABLE_ONEDNN_OPTS"] == "1"
-
     def support(self, case: Case) -> Support:
         """Declare what TensorFlow's kernels lack, and what takes other calls beside the convolution."""
         lack = _misread(case) or self._lack(case)
-        return Support.unsupported(lack) if lack else _layout.composition(_steps(case))
+        return Support.unsupported(lack) if lack else _layout.composition(self._steps(case))
 
     def gradient_support(self, case: Case) -> Support:
         """Declare the gradients that only oneDNN has, which has them in 16 and 32 bits."""
         lack = self._gradient_lack(case)
         return Support.unsupported(lack) if lack else Support.native()
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare TF32 on GPUs, and where 16-bit sums are rounded on the way."""
+        import tensorflow as tf
+
+        numerics = super().numerics(case, pass_)
+        if self.device == "cuda" and case.dtype == "float32":
+            return replace(numerics, tf32=tf.config.experimental.tensor_float_32_execution_enabled())
+        if case.dtype not in _layout.HALVES:
+            return numerics
+        if self._sums_in_16_bits(case, pass_):
+            return _layout.narrowed(numerics, case, None, f"TensorFlow's Eigen kernels round partial sums to {case.dtype}")
+        return _layout.composed_numerics(numerics, case, pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor in the case's layout."""
@@ -111,7 +122,7 @@ class TensorFlow(Backend):
         order = _layout.axes(case.rank, _last(case))
         if case.flip:
             weight = tf.reverse(weight, range(case.rank))
-        padding = _padding(case)
+        padding = self._padding(case)
         if padding is None:
             x, padding = _pad(case, x), "VALID"
         stride, dilation = _per_axis(case.stride, case), _per_axis(case.dilation, case)
@@ -120,26 +131,63 @@ class TensorFlow(Backend):
 
     def _lack(self, case: ConvCase) -> str:
         if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3):
-            return f"conv{case.rank}d has no {case.dtype}"
+            return f"tf.nn.conv{case.rank}d has no {case.dtype}"
         if self.device == "cuda":
-            return f"conv{case.rank}d has no {case.dtype} on GPUs" if case.dtype == "int32" else ""
+            return "TensorFlow has no int32 convolution on GPUs" if case.dtype == "int32" else ""
         if case.rank == 3 and case.groups > 1:
-            return "conv3d has no groups on the CPU"
-        onednn = self._onednn and case.dtype not in ("float64", "int32")
-        if not onednn and not _last(case):
-            return f"channels first takes oneDNN on the CPU, which {self._why_not(case)}"
-        if not onednn and case.rank == 3 and max(case.dilation) > 1:
-            return f"a dilated conv3d takes oneDNN on the CPU, which {self._why_not(case)}"
-        return ""
+            return "tf.nn.conv3d has no groups on the CPU"
+        if case.dtype in self._onednn:
+            return ""
+        if not _last(case):
+            return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
+        return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}" if case.rank == 3 and _dilated(case) else ""
 
     def _gradient_lack(self, case: ConvCase) -> str:
-        onednn = self._onednn and case.dtype != "float64"
-        if self.device == "cuda" or onednn or (case.groups == 1 and max(case.dilation) <= 1):
+        if self.device == "cuda" or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
             return ""
-        return f"the gradients of groups and of dilation take oneDNN on the CPU, which {self._why_not(case)}"
+        return f"the gradients of groups and of dilation take oneDNN on the CPU, {self._why_not(case)}"
 
     def _why_not(self, case: Case) -> str:
-        return f"has no {case.dtype}" if self._onednn else "is off"
+        return f"which has no {case.dtype} here" if self._onednn else "which is off or absent"
+
+    def _sums_in_16_bits(self, case: ConvCase, pass_: Pass) -> bool:
+        """Tell whether Eigen computes, and in the operands' own 16 bits."""
+        if self.device == "cuda":
+            return False
+        match pass_:
+            case Pass.GRAD_BIAS:
+                return case.dtype == "bfloat16"
+            case Pass.FORWARD:
+                return case.rank == 3 and case.dtype not in self._onednn
+        return case.dtype not in self._onednn or isinstance(self._padding(case), list)
+
+    def _padding(self, case: ConvCase) -> str | list[tuple[int, int]] | None:
+        """Return the padding as TensorFlow's own argument, or None where tf.pad must do it."""
+        padding = case.padding
+        if _layout.same(padding.kinds, "explicit") and not any(map(any, padding.pads)):
+            return "VALID"
+        for kind, word in WORDS.items():
+            if _layout.same(padding.kinds, kind) and (kind == "valid" or padding.mode == "zeros"):
+                return word
+        if case.rank != 2 or padding.mode != "zeros" or padding.negative or self._gradient_needs_word(case):
+            return None
+        return [(0, 0), *padding.pads, (0, 0)] if _last(case) else [(0, 0), (0, 0), *padding.pads]
+
+    def _gradient_needs_word(self, case: ConvCase) -> bool:
+        """Tell whether the case has what the gradient of explicit padding, which never goes by oneDNN, lacks."""
+        return self.device == "cpu" and case.wants_gradient and (case.groups > 1 or _dilated(case) or not _last(case))
+
+    def _steps(self, case: ConvCase) -> list[str]:
+        """Say what is called beside the convolution."""
+        steps = []
+        if self._padding(case) is None:
+            wrap = {"circular": "tf.concat of the opposite edges", "replicate": "tf.concat of the repeated edges"}
+            steps.append(f"{wrap.get(case.padding.mode, 'tf.pad')} before the convolution, which {_why_pad(case)}")
+        if case.flip:
+            steps.append("tf.reverse of the weight")
+        if case.bias:
+            steps.append("tf.nn.bias_add: the convolution takes no bias")
+        return steps
 
 
 class TensorFlowNoOnednn(TensorFlow):
@@ -159,14 +207,34 @@ class TensorFlowXla(TensorFlow):
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
     def _lack(self, case: ConvCase) -> str:
-        return ""
+        return f"tf.nn.conv{case.rank}d has no {case.dtype}" if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3) else ""
 
     def _gradient_lack(self, case: ConvCase) -> str:
         return ""
 
+    def _gradient_needs_word(self, case: ConvCase) -> bool:
+        return False
+
+    def _sums_in_16_bits(self, case: ConvCase, pass_: Pass) -> bool:
+        return False
+
 
 def _last(case: Case) -> bool:
     return case.layout != "channels_first"
+
+
+def _dilated(case: Case) -> bool:
+    return max(case.dilation) > 1
+
+
+def _onednn_dtypes() -> frozenset[str]:
+    """Return the dtypes that TensorFlow gives to oneDNN, which it has on x86 only; the processor decides on 16 bits."""
+    try:
+        flags = set(re.findall(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)[0].split())
+    except (OSError, IndexError):
+        return frozenset()
+    needs = {"float32": set(), "bfloat16": {"avx512f"}, "float16": {"avx512bw", "avx512_fp16"}}
+    return frozenset(dtype for dtype, needed in needs.items() if needed <= flags)
 
 
 def _per_axis(values: tuple[int, ...], case: Case) -> list[int]:
@@ -181,24 +249,6 @@ def _misread(case: ConvCase) -> str:
     if len(case.input_shape) > case.rank + 2:
         return "TensorFlow takes further axes of the input as batch axes"
     return _layout.groups_unsaid(case, "TensorFlow")
-
-
-def _padding(case: ConvCase) -> str | list[tuple[int, int]] | None:
-    """Return the padding as TensorFlow's own argument, or None where tf.pad must do it."""
-    padding = case.padding
-    if not any(map(any, padding.pads)) and _layout.same(padding.kinds, "explicit"):
-        return "VALID"
-    for kind, word in WORDS.items():
-        if _layout.same(padding.kinds, kind) and (kind == "valid" or padding.mode == "zeros"):
-            return word
-    if case.rank != 2 or padding.mode != "zeros" or padding.negative or _gradient_needs_word(case):
-        return None
-    return [(0, 0), *padding.pads, (0, 0)] if _last(case) else [(0, 0), (0, 0), *padding.pads]
-
-
-def _gradient_needs_word(case: ConvCase) -> bool:
-    """Tell whether the gradient of explicit padding, which never goes by oneDNN, lacks what the case has."""
-    return case.wants_gradient and (case.groups > 1 or max(case.dilation) > 1 or not _last(case))
 
 
 def _pad(case: ConvCase, x: Native) -> Native:
@@ -233,20 +283,6 @@ def _repeat_edges(x: Native, axis: int, low: int, high: int) -> Native:
 
 def _part(x: Native, axis: int, start: int, stop: int) -> Native:
     return x[(*(slice(None),) * axis, slice(start, stop))]
-
-
-def _steps(case: ConvCase) -> list[str]:
-    """Say what is called beside the convolution."""
-    steps = []
-    if _padding(case) is None:
-        mode = case.padding.mode
-        how = {"circular": "tf.concat of the opposite edge", "replicate": "tf.concat of the repeated edge"}.get(mode, "tf.pad")
-        steps.append(f"{how} before the convolution, which {_why_pad(case)}")
-    if case.flip:
-        steps.append("tf.reverse of the weight")
-    if case.bias:
-        steps.append("tf.nn.bias_add: the convolution takes no bias")
-    return steps
 
 
 def _why_pad(case: ConvCase) -> str:
