@@ -25,7 +25,7 @@ from convsuite.lane import Crashed, Lane, Reply, State, TimedOut
 from convsuite.operands import fill
 from convsuite.operations import of
 
-__all__ = ["IMPORT", "Report", "check", "check_one", "contradictions", "start"]
+__all__ = ["IMPORT", "OneByOne", "Report", "check", "contradictions", "start"]
 
 IMPORT = "(import)"  # the operation, and case id, of an outcome that is about a backend's import
 _WINDOW_CASES = 32
@@ -110,9 +110,24 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
             return
 
 
-def check_one(case: Case, lane: Lane, known: KnownFailures) -> Report:
-    """Run one case on one lane."""
-    return next(check([case], [lane], known))
+class OneByOne:
+    """Single cases on single lanes, where someone else sets the order; the next lane finds operands and reference made."""
+
+    def __init__(self) -> None:
+        self._work: _Work | None = None
+
+    def check(self, case: Case, lane: Lane, known: KnownFailures) -> Report:
+        """Run one case on one lane."""
+        if self._work is None or self._work.case is not case:
+            self._work = _Work(case, fill(case))
+        work, busy = self._work, dict[Future[Any], tuple[Lane, _Work]]()
+        work.begun.discard(lane.name)
+        _feed([lane], [work], busy)
+        for future in busy:
+            while not future.done() and work.prepare():
+                pass
+            work.replies[lane.name] = lane.reply(future)
+        return _report(work, [lane], known)
 
 
 def contradictions(cases: Iterable[Case]) -> None:
