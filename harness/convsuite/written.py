@@ -196,8 +196,8 @@ class Written:
                 entry, Common(id=id_, origin=Origin(file=self.file.name, line=self.node.line))
             )
         except CaseError as error:
-            rule = Broken(error.key, str(error), impossible=True)
-            raise self.refused(rule, id_, chosen, "") from None
+            unclear = Broken(error.key, str(error), impossible=True)
+            raise self.refused(unclear, id_, chosen, "") from None
         if rule := broken(operation, case):
             raise self.refused(
                 rule, id_, chosen, f"; if backends must refuse it, say `expect: {{error: {rule.key[0]}}}`"

@@ -217,7 +217,9 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str, file: str) -> str:
     if mark is None:
         return place(file, 1, 1, f"not YAML: {error.problem or error}")
     lines = text.splitlines()
-    written = lines[mark.line] if mark.line < len(lines) else ""
+    if mark.line >= len(lines):  # the parser stands after the last line
+        return place(file, len(lines), len(lines[-1]) + 1, f"not YAML: the file ends {error.context or 'too early'}")
+    written = lines[mark.line]
     indent = re.match(r"\s*(-\s+)*", written)
     if indent and "\t" in (found := indent.group()):
         return place(file, mark.line + 1, found.index("\t") + 1, "a tab stands where YAML wants spaces")
