@@ -8,8 +8,9 @@ a time, the backend imported under a limit of its own, and the last words of a p
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from enum import Enum
@@ -89,6 +90,7 @@ class Lane:
         self._settings = settings
         self._log = settings.workdir / f"{name.replace(':', '-')}.log"
         self._log_from = 0
+        self._pids_from = 0
         self._limit_s = 0.0
         self._pool = self._new_pool()
 
@@ -104,6 +106,9 @@ class Lane:
 
     def reply(self, future: Future[Any]) -> Reply:
         """Return what a finished future brought, whatever became of the process."""
+        if not self._awaited(future):
+            self._renew()
+            return Crashed(f"{_exit_words(0)}{self._last_words()}")
         try:
             reply: Reply = future.result()
         except FutureTimeout:
@@ -115,15 +120,39 @@ class Lane:
         except Exception as error:  # the reply itself could not be brought over
             return worker.Failure(exception=type(error).__name__, message=f"its answer could not be read: {error}")
         if isinstance(reply, worker.Answer) and reply.rss_bytes > _RECYCLE_BYTES:
-            self.close()
-            self._pool, self.state = self._new_pool(), State.NEW
+            self._renew()
         return reply
+
+    def finished(self, future: Future[Any]) -> bool:
+        """Return whether `reply` has an answer at once: the future is done, or its process is gone."""
+        return future.done() or self._vanished()
 
     def close(self) -> None:
         """End the process at once."""
         self.state = State.CLOSED
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join(timeout=5)
+
+    def _awaited(self, future: Future[Any]) -> bool:
+        """Wait for a future; False where it will never be done: the pool takes an exit with status 0 for no death."""
+        while not wait([future], timeout=0.5).done:
+            if self._vanished() and not wait([future], timeout=1.0).done:
+                return False
+        return True
+
+    def _vanished(self) -> bool:
+        return any(not _alive(pid) for pid in self._pids()[self._pids_from :])
+
+    def _pids(self) -> list[int]:
+        """Return the processes that this lane has had, oldest first."""
+        try:
+            return [int(line) for line in Path(f"{self._log}.pids").read_text().split()]
+        except OSError:
+            return []
+
+    def _renew(self) -> None:
+        self.close()
+        self._pool, self.state = self._new_pool(), State.NEW
 
     def _new_pool(self) -> ProcessPool:
         environment = tuple(thread_environment(self._settings.threads).items())
@@ -136,6 +165,8 @@ class Lane:
 
     def _schedule(self, function: Any, args: list[Any], limit_s: float) -> Future[Any]:
         self._log_from = self._log.stat().st_size if self._log.exists() else 0
+        pids = self._pids()
+        self._pids_from = len(pids) - 1 if pids and _alive(pids[-1]) else len(pids)
         self._limit_s = limit_s
         future: Future[Any] = self._pool.schedule(function, args=args, timeout=limit_s)
         return future
@@ -151,6 +182,15 @@ class Lane:
         # faulthandler's dump of the stack is long; its first line says all that the signal does
         text = text.split("Current thread", 1)[0].split("\nThread 0x", 1)[0].strip()
         return f"; its last words: {text[-_WORDS:]}" if text else ""
+
+
+def _alive(pid: int) -> bool:
+    """Return whether a process of ours is there; one that the pool has reaped is not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _exit_words(code: int | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite import judge, worker
-from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support
+from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support, Verdict
 from convsuite.dtypes import round_to
 from convsuite.errors import CaseFileError
 from convsuite.known import KnownFailures
@@ -101,7 +101,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
         ready = not busy or any(future.done() for future in busy)
         if not ready and any(work.prepare() for work in window):
             continue
-        for future in wait(busy, return_when=FIRST_COMPLETED).done if busy else ():
+        for future in _done(busy):
             lane, work = busy.pop(future)
             work.replies[lane.name] = lane.reply(future)
         while window and all(lane.name in window[0].replies for lane in lanes):
@@ -111,7 +111,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
 
 
 class OneByOne:
-    """Single cases on single lanes, where someone else sets the order; the next lane finds operands and reference made."""
+    """Single cases on single lanes, in whatever order; the next lane finds the operands and the reference made."""
 
     def __init__(self) -> None:
         self._work: _Work | None = None
@@ -146,6 +146,16 @@ def contradictions(cases: Iterable[Case]) -> None:
                 f"{case.origin.file}:{case.origin.line}: {case.id}: expect.values say {due[at]:g} at {list(at)}, "
                 f"by the definition it is {computed[at]:g}"
             )
+
+
+def _done(busy: dict[Future[Any], tuple[Lane, _Work]]) -> list[Future[Any]]:
+    """Wait until a lane has an answer, or its process is gone without one."""
+    while busy:
+        done = list(wait(busy, timeout=1.0, return_when=FIRST_COMPLETED).done)
+        done = done or [future for future, (lane, _) in busy.items() if lane.finished(future)]
+        if done:
+            return done
+    return []
 
 
 def _feed(lanes: Sequence[Lane], window: list[_Work], busy: dict[Future[Any], tuple[Lane, _Work]]) -> None:
@@ -252,11 +262,22 @@ def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[S
         return Status.ERROR, text, None
     if answer.wrote_into:
         return Status.MISMATCH, f"wrote into its operand {', '.join(answer.wrote_into)}", None
-    assert answer.numerics is not None
-    verdict = judge.judge(answer.array, answer.dtype, work.expected(pass_), work.case.dtype, answer.numerics)
+    verdict = _judged(work, pass_, answer)
     if declared_not and not verdict.right:
         return Status.UNSUPPORTED, f"{answer.support.reason}; tried: {verdict.message}", verdict
     return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
+
+
+def _judged(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
+    """Judge the first answer, and the second where it differs: right once is not right."""
+    assert answer.numerics is not None
+    expected, dtype = work.expected(pass_), work.case.dtype
+    verdict = judge.judge(answer.array, answer.dtype, expected, dtype, answer.numerics)
+    if verdict.right and answer.again is not None:
+        again = judge.judge(answer.again, answer.dtype, expected, dtype, answer.numerics)
+        if not again.right:
+            return replace(again, message=f"right at first, wrong when run again: {again.message}")
+    return verdict
 
 
 def _agreements(work: _Work, arrays: dict[Pass, list[tuple[str, NDArray[Any], str]]]) -> Iterator[Agreement]:

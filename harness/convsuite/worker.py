@@ -53,6 +53,7 @@ class PassAnswer:
     array: Any = None  # whatever `to_numpy` gave, an array if the backend is right
     dtype: str = ""
     failure: Failure | None = None
+    again: Any = None  # the second run's result, where it is not the same bits
     reproducible: bool | None = None
     wrote_into: tuple[str, ...] = ()  # roles of operands that the backend changed
 
@@ -78,6 +79,8 @@ def begin(environment: tuple[tuple[str, str], ...], log: str) -> None:
     import signal
 
     os.environ.update(environment)
+    with open(f"{log}.pids", "a") as pids:  # noqa: PTH123 - pathlib is not loaded yet
+        pids.write(f"{os.getpid()}\n")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends its workers
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
@@ -167,16 +170,8 @@ def _forward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], 
         if case.expect.error is not None:  # that it answered is all there is to know
             return PassAnswer(pass_=Pass.FORWARD, support=support)
         second = _finished(backend, function(*native))
-        array = _array(backend, first, "output", case)
-        return PassAnswer(
-            pass_=Pass.FORWARD,
-            support=support,
-            numerics=backend.numerics(case, Pass.FORWARD),
-            array=array,
-            dtype=_dtype(backend, first, case),
-            reproducible=_same_bits(array, _array(backend, second, "output", case)),
-            wrote_into=_changed(backend, case, inputs, native),
-        )
+        wrote_into = _changed(backend, case, inputs, native)
+        return _answered(backend, case, Pass.FORWARD, support, (first, second), wrote_into)
     except BaseException as error:
         return PassAnswer(pass_=Pass.FORWARD, support=support, failure=_failure(error))
 
@@ -198,28 +193,35 @@ def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic],
         wrote_into = _changed(backend, case, inputs, native)
     except BaseException as error:
         return [PassAnswer(pass_=p, support=support, failure=_failure(error)) for p in wanted]
-    return [
-        _gradient(backend, case, p, support, first[roles.index(p.role)], second[roles.index(p.role)], wrote_into)
-        for p in wanted
-    ]
+    pairs = [(first[roles.index(p.role)], second[roles.index(p.role)]) for p in wanted]
+    return [_gradient(backend, case, p, support, pair, wrote_into) for p, pair in zip(wanted, pairs, strict=True)]
 
 
 def _gradient(
-    backend: Backend, case: Case, pass_: Pass, support: Support, first: Any, second: Any, wrote_into: tuple[str, ...]
+    backend: Backend, case: Case, pass_: Pass, support: Support, pair: tuple[Any, Any], wrote_into: tuple[str, ...]
 ) -> PassAnswer:
     try:
-        array = _array(backend, first, pass_.role, case)
-        return PassAnswer(
-            pass_=pass_,
-            support=support,
-            numerics=backend.numerics(case, pass_),
-            array=array,
-            dtype=_dtype(backend, first, case),
-            reproducible=_same_bits(array, _array(backend, second, pass_.role, case)),
-            wrote_into=wrote_into,
-        )
+        return _answered(backend, case, pass_, support, pair, wrote_into)
     except BaseException as error:
         return PassAnswer(pass_=pass_, support=support, failure=_failure(error))
+
+
+def _answered(
+    backend: Backend, case: Case, pass_: Pass, support: Support, pair: tuple[Any, Any], wrote_into: tuple[str, ...]
+) -> PassAnswer:
+    """Bring both runs' results back; the second only where it differs."""
+    first, second = (_array(backend, result, pass_.role, case) for result in pair)
+    same = _same_bits(first, second)
+    return PassAnswer(
+        pass_=pass_,
+        support=support,
+        numerics=backend.numerics(case, pass_),
+        array=first,
+        dtype=_dtype(backend, pair[0], case),
+        again=None if same else second,
+        reproducible=same,
+        wrote_into=wrote_into,
+    )
 
 
 def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:

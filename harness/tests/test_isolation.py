@@ -1,0 +1,218 @@
+"""Whatever a backend does to its process, the run goes on, says what happened, and loses no neighbour.
+
+All planted backends run at once, each in a lane of its own beside an honest one, over three cases: a good one, the one
+on which they misbehave, and a good one again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from convsuite import casefile, run
+from convsuite.case import Outcome, Status
+from convsuite.known import KnownFailures
+from convsuite.lane import Lane, Settings
+
+CASES = """
+operation: conv
+defaults: {input: [6, 5], kernel: [3, 2], channels: {in: 2, out: 3}}
+cases:
+  - {name: before}
+  - {name: bad, stride: 2}
+  - {name: after, padding: 1}
+"""
+
+MODULE = """
+import os, signal, sys, threading, time
+import numpy as np
+from convsuite import Backend
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Lazy:
+    dtype = np.dtype("float32")
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("the device was lost")
+
+class Planted(NumpyIm2col):
+    to_numpy = Backend.to_numpy
+
+    def conv(self, case, x, weight, bias=None):
+        y = super().conv(case, x, weight, bias)
+        if case.stride == (2, 2):
+{fault}
+        return y
+"""
+
+# name → (what it does on the bad case, what becomes of it, what the message must say)
+FAULTS = {
+    "segfault": ("import ctypes; ctypes.string_at(0)", Status.CRASH, "SIGSEGV"),
+    "exit_zero": ("os._exit(0)", Status.CRASH, "ended by itself with status 0"),
+    "exit_three": ("os._exit(3)", Status.CRASH, "ended by itself with status 3"),
+    "sys_exit": ("sys.exit(4)", Status.ERROR, "SystemExit: 4"),
+    "sigkill": ("os.kill(os.getpid(), signal.SIGKILL)", Status.CRASH, "SIGKILL"),
+    "abort": ("os.write(2, b'check failed: pad >= 0'); os.abort()", Status.CRASH, "check failed: pad >= 0"),
+    "endless": ("while True: time.sleep(0.01)", Status.TIMEOUT, "no answer after 4 s"),
+    "busy": ("while True: pass", Status.TIMEOUT, "no answer after 4 s"),
+    "unicode": ("raise ValueError('größe \\ud800 ≠ 大')", Status.ERROR, "größe \\ud800 ≠ 大"),
+    "huge": ("raise ValueError('x' * 10_000_000)", Status.ERROR, "… (10000000 characters)"),
+    "memory": ("raise MemoryError('no room for 10 GB')", Status.ERROR, "MemoryError: no room for 10 GB"),
+    "interrupt": ("raise KeyboardInterrupt", Status.ERROR, "KeyboardInterrupt"),
+    "silent_text": (
+        "class E(Exception):\n    def __str__(self): raise RuntimeError('no')\nraise E",
+        Status.ERROR,
+        "its text cannot be made",
+    ),
+    "shape": ("return y[..., :-1]", Status.MISMATCH, "shape [1, 3, 2, 1], [1, 3, 2, 2] was due"),
+    "dtype": ("return y.astype(np.float64)", Status.MISMATCH, "dtype float64, float32 was due"),
+    "nan": ("y = y.copy(); y[0, 1, 1, 0] = np.nan; return y", Status.MISMATCH, "worst at [0, 1, 1, 0]: got nan"),
+    "none": ("return None", Status.MISMATCH, "returned None"),
+    "text": ("return 'y'", Status.ERROR, "AttributeError"),
+    "lazy": ("return Lazy()", Status.ERROR, "the device was lost"),
+    "writes": ("x += 1; return y", Status.MISMATCH, "wrote into its operand input"),
+    "off_by_one": (
+        "y = y.copy(); y[0, 2, 0, 1] += 1; return y",
+        Status.MISMATCH,
+        "1 of 12 elements wrong; worst at [0, 2, 0, 1]",
+    ),
+    "unstable": (
+        "self.n = getattr(self, 'n', 0) + 1\nreturn y + (self.n > 1)",
+        Status.MISMATCH,
+        "right at first, wrong when run again: 12 of 12",
+    ),
+    "prints": ("print('{\"status\": 1}'); os.write(1, b'noise'); return y", Status.PASSED, ""),
+    "thread": ("threading.Thread(target=time.sleep, args=(3600,)).start(); return y", Status.PASSED, ""),
+    "mute": ("os.dup2(os.open(os.devnull, os.O_RDONLY), 1); return y", Status.PASSED, ""),
+}
+
+IMPORTS = {
+    "import_raises": ("raise RuntimeError('libfoo.so.3 is missing')", Status.ERROR, "libfoo.so.3 is missing"),
+    "import_other": ("import there_is_no_such_module", Status.ERROR, "there_is_no_such_module"),
+    "import_hangs": ("import time\nwhile True: time.sleep(1)", Status.TIMEOUT, "no answer after 6 s"),
+    "import_dies": ("import os; os._exit(7)", Status.CRASH, "status 7"),
+    "import_no_backend": ("class Planted: pass", Status.ERROR, "not a subclass"),
+}
+
+ABSENT = """
+from convsuite import Backend
+
+class Planted(Backend):
+    requires = ("no_such_framework",)
+
+    def __init__(self, device):
+        import no_such_framework.sub
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outcome]:
+    """(backend, case's name) → outcome, of one run with all planted backends and an honest one."""
+    folder = tmp_path_factory.mktemp("isolation")
+    (folder / "iso.yaml").write_text(CASES)
+    sources = {name: MODULE.format(fault=indent(fault, " " * 12)) for name, (fault, _, _) in FAULTS.items()}
+    sources |= {name: source for name, (source, _, _) in IMPORTS.items()} | {"absent": ABSENT}
+    with pytest.MonkeyPatch.context() as patch:
+        plant(folder, sources, patch)
+        settings = Settings(timeout_s=4, import_timeout_s=6, workdir=folder)
+        lanes = [Lane(name, "cpu", settings) for name in (*sources, "numpy_im2col")]
+        found: dict[tuple[str, str], Outcome] = {}
+        try:
+            ready, broken = run.start(lanes)
+            for report in (*broken, *run.check(casefile.load([folder / "iso.yaml"]).cases, ready, KnownFailures())):
+                for o in report.outcomes:
+                    found[o.backend, o.case_id.rpartition("/")[2]] = o
+        finally:
+            for lane in lanes:
+                lane.close()
+    return found
+
+
+def plant(folder: Path, sources: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Register backends as an installed distribution would (the `planted` fixture lives for one test only)."""
+    for name, source in sources.items():
+        (folder / f"isolated_{name}.py").write_text(source, encoding="utf-8")
+    info = folder / "isolated-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: isolated\nVersion: 0\n")
+    points = "\n".join(f"{name} = isolated_{name}:Planted" for name in sources)
+    (info / "entry_points.txt").write_text(f"[convsuite.backends]\n{points}\n")
+    patch.syspath_prepend(str(folder))
+    patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_recorded_under_its_status(outcomes: dict[tuple[str, str], Outcome], name: str) -> None:
+    _, status, words = FAULTS[name]
+    bad = outcomes[name, "bad"]
+    assert (bad.status, words in bad.message) == (status, True), bad
+
+
+@pytest.mark.parametrize("name", [*FAULTS, "numpy_im2col"])
+def test_neighbours_are_not_lost(outcomes: dict[tuple[str, str], Outcome], name: str) -> None:
+    assert outcomes[name, "before"].status is Status.PASSED
+    assert outcomes[name, "after"].status is Status.PASSED
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_a_broken_import_is_loud_and_stops_nobody_else(outcomes: dict[tuple[str, str], Outcome], name: str) -> None:
+    _, status, words = IMPORTS[name]
+    found = outcomes[name, run.IMPORT]
+    assert (found.status, words in found.message) == (status, True), found
+    assert (name, "before") not in outcomes
+
+
+def test_an_absent_framework_is_no_failure(outcomes: dict[tuple[str, str], Outcome]) -> None:
+    assert not [key for key in outcomes if key[0] == "absent"]
+
+
+def test_answers_that_differ_between_two_runs_are_told(outcomes: dict[tuple[str, str], Outcome]) -> None:
+    assert outcomes["numpy_im2col", "bad"].reproducible is True
+    assert outcomes["unstable", "bad"].reproducible is False
+
+
+def test_every_planted_backend_said_something(outcomes: dict[tuple[str, str], Outcome]) -> None:
+    assert {backend for backend, _ in outcomes} == {*FAULTS, *IMPORTS, "numpy_im2col"}
+
+
+def test_ctrl_c_stops_within_two_seconds_with_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "iso.yaml").write_text(CASES)
+    source = MODULE.format(fault=indent("while True: pass", " " * 12))
+    plant(tmp_path, {"stuck": source}, monkeypatch)
+    command = [sys.executable, "-m", "convsuite.cli", "check", "--cases", str(tmp_path / "iso.yaml")]
+    command += ["--backend", "stuck", "--backend", "numpy_im2col", "--db", str(tmp_path / "r.db")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    wait_for_outcomes(tmp_path / "r.db", 1)
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    output, _ = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 2 + 1  # the goal is 2 s; a busy machine may take longer to end an interpreter
+    assert process.returncode == 130, output
+    assert "interrupted" in output
+    assert "passed" in output
+    assert "Traceback" not in output
+
+
+def wait_for_outcomes(db: Path, count: int) -> None:
+    """Wait until a run has recorded something."""
+    import sqlite3
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if db.exists():
+            try:
+                with sqlite3.connect(db) as connection:
+                    if connection.execute("SELECT count(*) FROM outcome").fetchone()[0] >= count:
+                        return
+            except sqlite3.Error:
+                pass
+        time.sleep(0.05)
+    pytest.fail("the run recorded nothing")
