@@ -73,7 +73,9 @@ def resolve(entry: ConvEntry, common: Common) -> ConvCase:
     stride = window.per_axis(entry.stride, rank, "stride")
     dilation = window.per_axis(entry.dilation, rank, "dilation")
     padding = window.resolve_padding(entry.padding, entry.padding_mode, sizes, kernel, stride, dilation)
-    claimed = channels.in_ // max(1, abs(entry.groups)) if k.channels is None else k.channels
+    claimed = w_literal.shape[1] if w_literal else k.channels
+    if claimed is None:
+        claimed = channels.in_ // max(1, abs(entry.groups))
     memory = entry.memory_format
     formats = (
         memory
@@ -146,7 +148,10 @@ def terms(case: ConvCase, pass_: Pass) -> int:
         case Pass.FORWARD:
             return taps * (case.input_shape[1] // case.groups)
         case Pass.GRAD_INPUT:
-            return taps * (case.out_channels // case.groups)
+            # padding may show one position several times, and a stride lets a tap miss it
+            windows = output_shape(case)[2:]
+            axes = zip(_indices(case), windows, case.kernel, case.stride, case.dilation, strict=True)
+            return prod(window.most_met(*axis) for axis in axes) * (case.out_channels // case.groups)
         case _:
             return case.input_shape[0] * prod(output_shape(case)[2:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from convsuite.case import Padding
@@ -129,3 +130,13 @@ def padded_index(size: int, low: int, high: int, mode: str) -> list[int]:
         case "reflect":  # the edge itself is not repeated
             return [p if 0 <= p < size else (-p if p < 0 else 2 * (size - 1) - p) for p in positions]
     raise ValueError(f"{mode!r} is no padding mode")
+
+
+def most_met(index: list[int], windows: int, kernel: int, stride: int, dilation: int) -> int:
+    """How many pairs of window and tap meet the input position that is met most; `index` is from `padded_index`."""
+    met: Counter[int] = Counter()
+    for tap in range(kernel if windows else 0):
+        first = tap * dilation
+        met.update(index[first : first + (windows - 1) * stride + 1 : stride])
+    del met[-1]
+    return max(met.values(), default=0)
