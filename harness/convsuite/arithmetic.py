@@ -90,12 +90,15 @@ class DoubleDouble:
 def evaluate(
     value: Callable[[Arithmetic, Sequence[Real]], Real], arrays: Sequence[NDArray[Any]], dtype: str, terms: int
 ) -> Expected:
-    """Evaluate a definition in the arithmetic that the dtype needs, and once more on absolute values."""
+    """Evaluate a definition in the arithmetic that the dtype needs, and once more on absolute values.
+
+    A magnitude is NaN where an operand is NaN or infinite, so that an infinite one means that float64 overflowed.
+    """
     exact = [np.asarray(a, dtype=np.float64) for a in arrays]
     integral = all(bool(np.all(np.isfinite(a)) and np.all(a == np.trunc(a))) for a in exact)
     plain = Float64()
     with np.errstate(all="ignore"):
-        magnitude = value(plain, [np.abs(a) for a in exact])[0]
+        magnitude = value(plain, [np.where(np.isfinite(a), np.abs(a), np.nan) for a in exact])[0]
         if dtype != "float64" or (integral and bool(np.all(magnitude <= 2.0**53))):
             return Expected(value=value(plain, exact)[0], low=None, magnitude=magnitude, terms=terms, integral=integral)
         high, low = value(DoubleDouble(), exact)

@@ -36,19 +36,18 @@ def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numeri
 
 def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance) -> Verdict:
     y = answer.astype(np.float64)
-    finite = np.isfinite(expected.value)
+    special = np.isnan(expected.magnitude)  # an operand there is NaN or infinite: the answer is, too
+    unchecked = ~special & ~allowed.checkable
     with np.errstate(all="ignore"):
-        error = np.abs(_difference(y, expected, dtype, allowed))
+        apart = np.abs(_difference(y, expected, dtype, allowed))
+        astray = np.where(_same_class(y, expected.value), 0.0, inf)
+        error = np.where(unchecked, 0.0, np.where(special, astray, np.nan_to_num(apart, nan=inf, posinf=inf)))
         limit = np.where(allowed.exact, 0.0, allowed.guaranteed)
-        wrong = np.where(finite, ~(error <= limit), ~_same_class(y, expected.value))
-        unchecked = finite & ~allowed.checkable
-        wrong &= ~unchecked
-        units = _ratio(error, _unit(dtype) * expected.magnitude)
-        share2 = np.where(finite & ~unchecked, _ratio(error, limit), np.where(wrong, inf, 0.0))
-        share3 = np.where(finite & ~unchecked & ~allowed.exact, _ratio(error, allowed.expected), 0.0)
-    return _verdict(
-        answer, expected, wrong, unchecked, np.where(finite & ~unchecked, units, 0.0), share2, share3, allowed
-    )
+        wrong = ~unchecked & np.where(special, error > 0, ~(error <= limit))
+        units = np.where(special, error, _ratio(error, _unit(dtype) * expected.magnitude))
+        share2 = np.where(special, error, _ratio(error, limit))
+        share3 = np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected))
+    return _verdict(answer, expected, wrong, unchecked, error, units, share2, share3, allowed)
 
 
 def _verdict(
@@ -56,17 +55,19 @@ def _verdict(
     expected: Expected,
     wrong: NDArray[np.bool_],
     unchecked: NDArray[np.bool_],
+    error: Real,
     units: Real,
     share2: Real,
     share3: Real,
     allowed: Allowance,
 ) -> Verdict:
     compared, count = int((~unchecked).sum()), int(wrong.sum())
-    # NaN shares are of wrong elements: they come first
-    worst = tuple(int(i) for i in np.unravel_index(np.argmax(np.nan_to_num(share2, nan=inf, posinf=inf)), share2.shape))
+    # wrong integers all have an infinite share: the largest error among them is the worst
+    first = int(np.argmax(np.where(share2 == share2.max(), error, -1.0)))
+    worst = tuple(int(i) for i in np.unravel_index(first, share2.shape))
     gate = "none" if not compared else "exact" if bool(np.all(allowed.exact | unchecked)) else "guaranteed"
     got, due = float(answer[worst]), float(expected.value[worst])
-    error_units = float(np.nan_to_num(units, nan=inf, posinf=inf).max())
+    error_units = float(units.max())
     suspect = not count and float(share3.max()) > 1
     if not compared:
         message = f"none of {answer.size} elements could be checked: a partial sum may overflow or no bound is known"
@@ -91,8 +92,8 @@ def _verdict(
         got=got,
         expected=due,
         error_units=error_units,
-        guaranteed_share=float(np.nan_to_num(share2, nan=inf, posinf=inf).max()),
-        expected_share=float(np.nan_to_num(share3, nan=inf, posinf=inf).max()),
+        guaranteed_share=float(share2.max()),
+        expected_share=float(share3.max()),
         suspect=suspect,
     )
 
