@@ -6,7 +6,8 @@ and γ_k = k·u / (1 − k·u) (Higham, Accuracy and Stability of Numerical Algo
 gate 1, exact
     integer operands with B ≤ 2^p: every partial sum in every order is exact, so the answer is r, rounded once.
 gate 2, guaranteed
-    |y − r| ≤ γ_{K+1}(u_a)·B + u_o·(|r| + γ_{K+1}(u_a)·B) + (K+1)·(smallest subnormal), for any order, blocked or fused.
+    |y − r| ≤ γ_{K+1}(u_a)·B + u_o·(|r| + γ_{K+1}(u_a)·B) + underflow, for any order, blocked or fused. Underflow costs
+    at most one smallest subnormal of the accumulator for each product, and one of the output.
 gate 3, expected
     8·√(log2 K)·u_a·B plus the output's rounding: what real arithmetic stays far below; above it an answer is suspect.
 """
@@ -20,14 +21,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convsuite.case import Expected, Numerics
-from convsuite.dtypes import FORMATS
+from convsuite.dtypes import FORMATS, Format
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
 
-TF32_PRODUCT = 2 * 2.0**-11  # each of the two factors is rounded to 11 bits
+TF32_BITS = 11
+TF32_PRODUCT = (1 + 2.0**-TF32_BITS) ** 2 - 1  # each of the two factors is rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +50,32 @@ def gamma(k: float, u: float) -> float:
 def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     """Return the three gates for one pass' result.
 
-    `dtype` is the output's. A declared intermediate rounding narrows gate 1 to the sums that fit it and widens gate
-    2 by its
-    own γ; TF32 widens gate 2 by 2·2^-11·B.
+    `dtype` is the output's. A declared intermediate rounding narrows gate 1, and the range, to the sums that
+    fit it and widens gate 2 by its own γ; TF32 widens gate 2 by 2·2^-11·B.
     """
     output, accumulator = FORMATS[dtype], FORMATS[numerics.accumulator]
     size, r, k = expected.magnitude, np.abs(expected.value), expected.terms + 1
     relative = gamma(k, accumulator.roundoff)
-    typical = 8 * sqrt(log2(max(k, 2))) * accumulator.roundoff
-    bits = accumulator.bits
+    typical = _typical(k, accumulator)
+    bits, largest, underflow = accumulator.bits, accumulator.largest, k * accumulator.smallest_subnormal
     if numerics.intermediate is not None:
         narrow = FORMATS[numerics.intermediate]
         roundings = k if numerics.intermediate_roundings is None else numerics.intermediate_roundings
-        relative += gamma(roundings, narrow.roundoff) * (1 + relative)
-        typical += 8 * sqrt(log2(max(roundings, 2))) * narrow.roundoff
-        bits = narrow.bits
+        relative = _compound(relative, gamma(roundings, narrow.roundoff))
+        typical += _typical(roundings, narrow)
+        bits, largest = min(bits, narrow.bits), min(largest, narrow.largest)
+        underflow += roundings * narrow.smallest_subnormal
     if numerics.tf32:
-        relative, typical, bits = relative + TF32_PRODUCT, typical + TF32_PRODUCT, 11
+        relative, typical, bits = _compound(relative, TF32_PRODUCT), typical + TF32_PRODUCT, min(bits, TF32_BITS)
+    underflow = underflow * (1 + relative) + output.smallest_subnormal
     with np.errstate(all="ignore"):
         # a sum of nothing but zeros is exactly 0, however wide the bound
         sums = np.where(size == 0, 0.0, relative * size)
-        guaranteed = np.where(size == 0, 0.0, sums + output.roundoff * (r + sums) + k * _tiny(numerics, dtype))
-        usual = np.where(size == 0, 0.0, typical * size + output.roundoff * (r + sums) + k * _tiny(numerics, dtype))
+        rest = output.roundoff * (r + sums) + underflow
+        guaranteed = np.where(size == 0, 0.0, sums + rest)
+        usual = np.where(size == 0, 0.0, typical * size + rest)
         fits = (size <= 2.0**bits) & (r <= output.largest)
-        in_range = (size * (1 + relative) <= accumulator.largest) & (r + guaranteed <= output.largest)
+        in_range = (size + sums <= largest) & (r + guaranteed <= output.largest)
     exact = fits if expected.integral else np.zeros_like(fits)
     return Allowance(
         exact=exact,
@@ -81,6 +85,11 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     )
 
 
-def _tiny(numerics: Numerics, dtype: str) -> float:
-    """What underflow can cost in one operation."""
-    return max(FORMATS[numerics.accumulator].smallest_subnormal, FORMATS[dtype].smallest_subnormal)
+def _typical(k: int, summed: Format) -> float:
+    """What k roundings cost in real arithmetic, relative to B."""
+    return 8 * sqrt(log2(max(k, 2))) * summed.roundoff
+
+
+def _compound(a: float, b: float) -> float:
+    """(1 + a)·(1 + b) − 1: one relative error on top of another."""
+    return a + b * (1 + a)
