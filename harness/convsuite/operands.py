@@ -50,8 +50,9 @@ def _raw(case: Case, operand: Operand, per_element: int = 1) -> NDArray[np.uint6
 
 
 def _largest_integer(case: Case) -> int:
-    """Return m such that K products of integers up to m stay exact in any order, for the pass with the largest K."""
-    limit = 2 ** FORMATS["float32" if case.dtype in ("float16", "bfloat16") else case.dtype].bits
+    """Return m such that K products of integers up to m stay exact and in range, for the pass with the largest K."""
+    accumulator = FORMATS["float32" if case.dtype in ("float16", "bfloat16") else case.dtype]
+    limit = int(min(2.0**accumulator.bits, FORMATS[case.dtype].largest))
     most = max((of(case).terms(case, p) for p in case.passes), default=1) if case.expect.error is None else 1
     return max(1, isqrt(limit // max(1, most)))
 
@@ -82,11 +83,15 @@ def _wide(case: Case, operand: Operand) -> Real:
 
 
 def _cancelling(case: Case, operand: Operand) -> Real:
-    """Large values whose products cancel to small sums: a checkerboard of ±L in one factor, L in the other."""
-    large = 32.0 if case.dtype == "float16" else 256.0
+    """Large values whose products cancel to small sums: L in the weight, ±L in the other two operands.
+
+    Signs go +− in the input and ++−− in the output's gradient, so that the products of these two cancel as well.
+    """
+    large = min(256.0, _largest_integer(case) / 2)
     if operand.role in ("weight", "bias"):
         return _normal(case, operand) + (large if operand.role == "weight" else 0.0)
-    sign = 1.0 - 2.0 * (np.indices(operand.shape).sum(axis=0) % 2)
+    period = 1 if operand.role == "input" else 2
+    sign = 1.0 - 2.0 * (np.indices(operand.shape).sum(axis=0) // period % 2)
     return np.asarray(sign.ravel() * large + _normal(case, operand))
 
 
