@@ -34,6 +34,7 @@ class Request:
     selectors: tuple[str, ...]
     folders: tuple[Path, ...]
     backends: tuple[str, ...]
+    lists: tuple[Path, ...]
     all_variants: bool
     device: str
     level: str
@@ -53,7 +54,7 @@ def run_check(request: Request) -> int:
     cases = selectors.select(suite.cases, request.selectors, request.level)
     run.contradictions(cases)
     entries = choose(request.backends, request.all_variants)
-    failures = known.load(_known_folders(request.folders), environment.cpu_flags())
+    failures = known.load([*_known_folders(request.folders), *request.lists], environment.cpu_flags())
     tally = Tally()
     tally.stale.extend(failures.unmatched(suite.cases))
     store = open_store(request.db)

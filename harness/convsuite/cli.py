@@ -90,6 +90,13 @@ def main() -> None:
     "--json", "as_json", is_flag=True, help="One JSON object per outcome on standard output, the summary last."
 )
 @click.option(
+    "--known-failures",
+    "lists",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Another list of known failures (a YAML file, or a folder of them), beside the suite's own. Repeatable.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0.1),

@@ -93,15 +93,20 @@ class KnownFailures:
         )
 
 
-def load(folders: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailures:
-    """Read `known_failures/*.yaml` of each suite folder; keep the entries whose CPU flags this machine has."""
-    listed: list[Listed] = []
-    for folder in folders:
-        if folder.is_dir():
-            for file in sorted(folder.iterdir(), key=lambda f: f.name):
-                if file.name.endswith((".yaml", ".yml")):
-                    listed.extend(_read(file))
+def load(paths: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailures:
+    """Read lists, and every list in a folder; keep the entries whose CPU flags this machine has.
+
+    A path that is not there holds no list: few suites have any.
+    """
+    listed = [entry for path in paths for file in _lists(path) for entry in _read(file)]
     return KnownFailures(listed=tuple(k for k in listed if cpu_flags.issuperset(k.entry.cpu)))
+
+
+def _lists(path: Traversable) -> list[Traversable]:
+    if path.is_file():
+        return [path]
+    inside = sorted(path.iterdir(), key=lambda f: f.name) if path.is_dir() else []
+    return [file for file in inside if file.name.endswith((".yaml", ".yml"))]
 
 
 def _read(file: Traversable) -> list[Listed]:
