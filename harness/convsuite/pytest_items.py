@@ -6,7 +6,7 @@ import os
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,14 @@ class Session:
                 self._marks.add(name)
                 self._config.addinivalue_line("markers", f"{name}: convsuite cases of this {what}")
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let a skip point at the case instead of at us: cases of one sweep with one reason become one line."""
+        report = yield
+        if isinstance(item, CaseItem) and isinstance(report.longrepr, tuple):
+            report.longrepr = (str(item.path), item.case.origin.line, report.longrepr[2])
+        return report
+
     def pytest_sessionfinish(self) -> None:
         """End the backends' processes."""
         for lane in self._lanes.values():
@@ -207,6 +215,7 @@ def summary(reports: Sequence[pytest.TestReport], config: pytest.Config) -> Iter
         yield f"not installed: {', '.join(absent)}"
     cases = _cases([config.rootpath / report.nodeid.partition("::")[0] for report in reports])
     words = [word for path in cases for word in ("--cases", path)]
+    words += [word for backend in sorted({backend for backend, _ in counts}) for word in ("--backend", backend)]
     yield f"how far the backends agree: {shlex.join(['convsuite', 'check', *words])}"
 
 

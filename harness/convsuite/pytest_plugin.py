@@ -89,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if ours:
         from convsuite.pytest_items import summary
 
-        terminalreporter.section("convsuite: checks by backend (one check is one pass of one case)")
+        terminalreporter.write_sep("=", "convsuite: checks by backend (one check is one pass of one case)")
         for line in summary(ours, config):
             terminalreporter.write_line(line)
 
