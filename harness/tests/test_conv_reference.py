@@ -1,4 +1,4 @@
-"""The reference of `conv` against its definition: literal loops over exact fractions, SciPy, and the adjoint identity."""
+"""The reference of `conv` against its definition: literal loops over fractions, SciPy, the adjoint identity."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_magnitude_by_hand() -> None:
 
 
 def test_specials_stay_where_ieee_arithmetic_puts_them() -> None:
-    """x = [∞ 1 1 NaN −∞ −∞], w = [1 −1]: a NaN from ∞ − ∞ and from NaN, an infinity elsewhere, finite where none is met."""
+    """x = [∞ 1 1 NaN −∞ −∞], w = [1 −1]: NaN from ∞ − ∞ and from NaN, an infinity elsewhere, finite apart."""
     inf, nan = np.inf, np.nan
     for dtype in ("float32", "float64"):
         c = case(input=[7], kernel=[2], bias=False, batch=1, dtype=dtype, passes=("forward",), rank=1)

@@ -197,7 +197,7 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
     grad = rest[0].reshape(n, groups, c_out // groups, positions)
     if pass_ is Pass.GRAD_BIAS:
         every = np.zeros((arithmetic.parts, c_out, n * positions))
-        every[0] = np.moveaxis(rest[0].reshape(n, c_out, positions), 1, 0).reshape(c_out, -1)
+        every[0] = np.moveaxis(rest[0].reshape(n, c_out, positions), 1, 0).reshape(c_out, n * positions)
         return arithmetic.reduce(every, -1)
     if pass_ is Pass.GRAD_WEIGHT:
         padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
