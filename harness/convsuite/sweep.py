@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain, combinations, islice, product
 from typing import Any
 
@@ -13,6 +14,7 @@ COMPLETIONS = 300  # tried for a pair before it counts as impossible
 _SAFE = re.compile(r"[A-Za-z0-9_.\-]+")
 
 Row = tuple[int, ...]  # for each key, the index of its value
+Pair = tuple[tuple[int, int], tuple[int, int]]  # two keys, each with the index of a value
 
 
 def value_text(value: Any) -> str:
@@ -38,38 +40,41 @@ def pair_count(sizes: Sequence[int]) -> int:
 def pairwise(sizes: Sequence[int], possible: Callable[[Row], bool]) -> list[Row]:
     """Return possible rows, in order, that together hold every pair of values that a possible row can hold.
 
-    The library's search stops early where a filter is in its way, so pairs that it leaves out are looked for one by
-    one, in rows near those already found.
+    The library's rows are the start. It can leave out rows, but then stops before all pairs are there, so the pairs of
+    impossible rows are looked for one by one: first in rows near those found, then anywhere.
     """
+    rows = [row for row in _all_rows(tuple(sizes)) if possible(row)]
+    covered = {pair for row in rows for pair in _pairs(row)}
+    for pair in _all_pairs(sizes):
+        if pair not in covered:
+            tries = chain(list(rows), product(*map(range, sizes)))
+            changed = (_with(row, pair) for row in islice(tries, COMPLETIONS))
+            if row := next(filter(possible, changed), None):
+                rows.append(row)
+                covered.update(_pairs(row))
+    return sorted(rows)
+
+
+@cache
+def _all_rows(sizes: tuple[int, ...]) -> tuple[Row, ...]:
+    """Return rows that hold every pair of values; kept, as a sweep beside a pairwise one asks again and again."""
+    if len(sizes) < 2:
+        return tuple(product(*map(range, sizes)))
     from allpairspy import AllPairs
 
-    if len(sizes) < 2:
-        return [row for row in product(*map(range, sizes)) if possible(row)]
-    search = AllPairs([list(range(n)) for n in sizes], filter_func=lambda r: len(r) < len(sizes) or possible(tuple(r)))
-    rows = [tuple(row) for row in search]
-    covered = {pair for row in rows for pair in _pairs(row)}
-    for (i, a), (j, b) in _all_pairs(sizes):
-        if ((i, a), (j, b)) in covered:
-            continue
-        near = ([*row] for row in rows)
-        tries = chain(near, ([*row] for row in product(*map(range, sizes))))
-        row = next(filter(possible, (_with(r, i, a, j, b) for r in islice(tries, COMPLETIONS))), None)
-        if row is not None:
-            rows.append(row)
-            covered.update(_pairs(row))
-    return sorted(set(rows))
+    return tuple(map(tuple, AllPairs([list(range(n)) for n in sizes])))
 
 
-def _with(row: list[int], i: int, a: int, j: int, b: int) -> Row:
-    row[i], row[j] = a, b
-    return tuple(row)
+def _with(row: Row, pair: Pair) -> Row:
+    values = dict(enumerate(row)) | dict(pair)
+    return tuple(values.values())
 
 
-def _pairs(row: Row) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _pairs(row: Row) -> Iterator[Pair]:
     return combinations(enumerate(row), 2)
 
 
-def _all_pairs(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _all_pairs(sizes: Sequence[int]) -> Iterator[Pair]:
     for (i, m), (j, n) in combinations(enumerate(sizes), 2):
         for a, b in product(range(m), range(n)):
             yield (i, a), (j, b)

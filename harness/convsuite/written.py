@@ -45,7 +45,7 @@ class FileInfo:
     @property
     def entry_keys(self) -> list[str]:
         """The keys of the operation's entry, as the file writes them."""
-        return [f.encode_name for f in msgspec.structs.fields(self.operation.ENTRY)]
+        return list(self.operation.ENTRY.__struct_encode_fields__)
 
     def refusal(self, node: Node, message: str) -> CaseFileError:
         """Return the error that a node is refused with."""
