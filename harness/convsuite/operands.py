@@ -50,11 +50,11 @@ def _raw(case: Case, operand: Operand, per_element: int = 1) -> NDArray[np.uint6
 
 
 def _largest_integer(case: Case) -> int:
-    """Return m such that K products of integers up to m stay exact and in range, for the pass with the largest K."""
+    """Return m such that K products of integers up to m, and a bias, stay exact and in range, for the largest K."""
     accumulator = FORMATS["float32" if case.dtype in ("float16", "bfloat16") else case.dtype]
     limit = int(min(2.0**accumulator.bits, FORMATS[case.dtype].largest))
     most = max((of(case).terms(case, p) for p in case.passes), default=1) if case.expect.error is None else 1
-    return max(1, isqrt(limit // max(1, most)))
+    return max(1, isqrt(limit // (most + 1)))
 
 
 def _integers(case: Case, operand: Operand) -> Real:
