@@ -11,7 +11,7 @@ import numpy as np
 from convsuite.case import Case, Numerics, Pass, Support
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -32,12 +32,7 @@ def to_channels_last(array: NDArray[Any], role: str) -> NDArray[Any]:
     """Reorder (N, C, *spatial) to (N, *spatial, C), and a weight (O, I, *kernel) to (*kernel, I, O)."""
     if role == "bias":
         return array
-    return np.ascontiguousarray(weight_last(array) if role == "weight" else np.moveaxis(array, 1, -1))
-
-
-def weight_last(array: NDArray[Any]) -> NDArray[Any]:
-    """Reorder a weight (O, I, *kernel) to (*kernel, I, O)."""
-    return np.moveaxis(array, (0, 1), (-1, -2))
+    return np.ascontiguousarray(np.moveaxis(array, (0, 1), (-1, -2)) if role == "weight" else np.moveaxis(array, 1, -1))
 
 
 def to_channels_first(array: NDArray[Any], role: str) -> NDArray[Any]:
@@ -67,9 +62,24 @@ def composition(steps: Sequence[str]) -> Support:
     return Support.composed("; ".join(steps)) if steps else Support.native()
 
 
-def reordered(array: NDArray[Any], role: str, channels_last: bool) -> NDArray[Any]:
-    """Return an input or output array in the order asked for, as it is otherwise."""
-    return to_channels_last(array, role) if channels_last else array
+def shown_before_and_after(size: int, low: int, high: int, mode: str) -> tuple[list[int], list[int]]:
+    """Return the positions that a padding mode shows before an axis and after it, for frameworks without the mode."""
+    match mode:
+        case "circular":
+            return list(range(size - low, size)), list(range(high))
+        case "replicate":
+            return [0] * low, [size - 1] * high
+    return list(range(low, 0, -1)), list(range(size - 2, size - 2 - high, -1))
+
+
+def concatenated_pad(case: Case, x: Any, first: int, concat: Callable[[list[Any], int], Any]) -> Any:
+    """Pad by the case's mode with single slices of the input, put around it axis by axis; `first` is the first spatial axis."""
+    for axis, (low, high) in enumerate(grown(case), start=first):
+        whole = (slice(None),) * axis
+        before, after = shown_before_and_after(x.shape[axis], low, high, case.padding.mode)
+        parts = [[x[(*whole, slice(p, p + 1))] for p in positions] for positions in (before, after)]
+        x = concat([*parts[0], x, *parts[1]], axis)
+    return x
 
 
 def groups_unsaid(case: ConvCase, framework: str) -> str:
@@ -105,3 +115,11 @@ def composed_numerics(numerics: Numerics, case: ConvCase, pass_: Pass) -> Numeri
     if pass_ is Pass.FORWARD and case.bias and case.dtype in HALVES:
         return narrowed(numerics, case, 1, f"the convolution is rounded to {case.dtype} before the bias is added")
     return narrowed(numerics, case, pad_roundings(case, pass_), f"gradients of padded copies are added in {case.dtype}")
+
+
+def no_mode(case: Case, framework: str, modes: Sequence[str]) -> str:
+    """Say that a framework without a padding mode cannot refuse pads that are too long for it."""
+    mode = case.padding.mode
+    if case.expect.error != "padding" or mode == "zeros" or mode in modes:
+        return ""
+    return f"{framework} has no {mode} padding, so none to refuse"

@@ -63,25 +63,32 @@ class Jax(Backend):
         import jax
 
         tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
+        if pass_ is Pass.GRAD_BIAS and case.dtype == "bfloat16":
+            return _layout.narrowed(
+                super().numerics(case, pass_), case, None, "XLA adds the bias gradient up in bfloat16"
+            )
         return _layout.composed_numerics(replace(super().numerics(case, pass_), tf32=tf32), case, pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return an array in the case's layout."""
-        import jax
-        import ml_dtypes
-
-        if case.dtype == "bfloat16":
-            array = array.astype(ml_dtypes.bfloat16)
-        if case.layout == "channels_last":
-            array = _layout.to_channels_last(array, operand.role)
-        return jax.device_put(array, self._device)
+        return self._tensor(
+            _layout.to_channels_last(array, operand.role) if case.layout == "channels_last" else array, case
+        )
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""
+        array = self._array(result)
+        return _layout.to_channels_first(array, role) if case.layout == "channels_last" else array
+
+    def _tensor(self, array: Array, case: Case) -> Native:
+        import jax
+
+        return jax.device_put(array.astype(jax.numpy.dtype(case.dtype)), self._device)
+
+    def _array(self, result: Native) -> NDArray[np.generic]:
         import numpy as np
 
-        array = np.asarray(result.astype("float32") if result.dtype == "bfloat16" else result)
-        return _layout.to_channels_first(array, role) if case.layout == "channels_last" else array
+        return np.asarray(result.astype("float32") if result.dtype == "bfloat16" else result)
 
     def synchronize(self, result: Native) -> None:
         """Wait for the computation that JAX has only dispatched."""

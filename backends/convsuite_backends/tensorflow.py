@@ -43,7 +43,9 @@ class TensorFlow(Backend):
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         elif not tf.config.list_physical_devices("GPU"):
-            raise BackendError(f"tensorflow {tf.__version__} finds no GPU: install tensorflow[and-cuda], or run with --device cpu")
+            raise BackendError(
+                f"tensorflow {tf.__version__} finds no GPU: install tensorflow[and-cuda], or run with --device cpu"
+            )
         if threads := os.environ.get("CONVSUITE_THREADS"):
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(int(threads))
@@ -75,21 +77,28 @@ class TensorFlow(Backend):
         if case.dtype not in _layout.HALVES:
             return numerics
         if self._sums_in_16_bits(case, pass_):
-            return _layout.narrowed(numerics, case, None, f"TensorFlow's Eigen kernels round partial sums to {case.dtype}")
+            return _layout.narrowed(
+                numerics, case, None, f"TensorFlow's Eigen kernels round partial sums to {case.dtype}"
+            )
         return _layout.composed_numerics(numerics, case, pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor in the case's layout."""
-        import tensorflow as tf
-
-        role = operand.role
-        array = _layout.weight_last(array) if role == "weight" else _layout.reordered(array, role, _last(case))
-        return tf.constant(array.astype(tf.as_dtype(case.dtype).as_numpy_dtype))
+        last = operand.role == "weight" or _last(case)
+        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""
-        array = result.numpy().astype("float32") if case.dtype == "bfloat16" else result.numpy()
+        array = self._array(result)
         return _layout.to_channels_first(array, role) if role == "weight" or _last(case) else array
+
+    def _tensor(self, array: Array, case: Case) -> Native:
+        import tensorflow as tf
+
+        return tf.constant(array.astype(tf.as_dtype(case.dtype).as_numpy_dtype))
+
+    def _array(self, result: Native) -> NDArray[np.generic]:
+        return result.numpy().astype("float32") if result.dtype.name == "bfloat16" else result.numpy()  # type: ignore[no-any-return]
 
     def dtype_name(self, result: Native, case: Case) -> str:
         """Return the dtype's name."""
@@ -140,7 +149,11 @@ class TensorFlow(Backend):
             return ""
         if not _last(case):
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
-        return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}" if case.rank == 3 and _dilated(case) else ""
+        return (
+            f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
+            if case.rank == 3 and _dilated(case)
+            else ""
+        )
 
     def _gradient_lack(self, case: ConvCase) -> str:
         if self.device == "cuda" or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
@@ -207,7 +220,11 @@ class TensorFlowXla(TensorFlow):
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
     def _lack(self, case: ConvCase) -> str:
-        return f"tf.nn.conv{case.rank}d has no {case.dtype}" if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3) else ""
+        return (
+            f"tf.nn.conv{case.rank}d has no {case.dtype}"
+            if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
+            else ""
+        )
 
     def _gradient_lack(self, case: ConvCase) -> str:
         return ""
@@ -230,7 +247,7 @@ def _dilated(case: Case) -> bool:
 def _onednn_dtypes() -> frozenset[str]:
     """Return the dtypes that TensorFlow gives to oneDNN, which it has on x86 only; the processor decides on 16 bits."""
     try:
-        flags = set(re.findall(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)[0].split())
+        flags = set(re.findall(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[0].split())
     except (OSError, IndexError):
         return frozenset()
     needs = {"float32": set(), "bfloat16": {"avx512f"}, "float16": {"avx512bw", "avx512_fp16"}}
@@ -248,7 +265,7 @@ def _misread(case: ConvCase) -> str:
         return "TensorFlow's tensors have no strides"
     if len(case.input_shape) > case.rank + 2:
         return "TensorFlow takes further axes of the input as batch axes"
-    return _layout.groups_unsaid(case, "TensorFlow")
+    return _layout.groups_unsaid(case, "TensorFlow") or _layout.no_mode(case, "TensorFlow", ("reflect",))
 
 
 def _pad(case: ConvCase, x: Native) -> Native:
@@ -261,28 +278,8 @@ def _pad(case: ConvCase, x: Native) -> Native:
         around = [(0, 0)] * first + grown + [(0, 0)] * (2 - first)
         x = tf.pad(x, around, mode={"zeros": "CONSTANT", "reflect": "REFLECT"}[mode])
     else:
-        for axis, (low, high) in enumerate(grown, start=first):
-            x = _wrap(x, axis, low, high) if mode == "circular" else _repeat_edges(x, axis, low, high)
+        x = _layout.concatenated_pad(case, x, first, tf.concat)
     return x[(*(slice(None),) * first, *_layout.kept(case))]
-
-
-def _wrap(x: Native, axis: int, low: int, high: int) -> Native:
-    import tensorflow as tf
-
-    size = x.shape[axis]
-    return tf.concat([_part(x, axis, size - low, size), x, _part(x, axis, 0, high)], axis)
-
-
-def _repeat_edges(x: Native, axis: int, low: int, high: int) -> Native:
-    import tensorflow as tf
-
-    size = x.shape[axis]
-    edges = _part(x, axis, 0, 1), _part(x, axis, size - 1, size)
-    return tf.concat([tf.repeat(edges[0], low, axis), x, tf.repeat(edges[1], high, axis)], axis)
-
-
-def _part(x: Native, axis: int, start: int, stop: int) -> Native:
-    return x[(*(slice(None),) * axis, slice(start, stop))]
 
 
 def _why_pad(case: ConvCase) -> str:

@@ -56,7 +56,9 @@ class Torch(Backend):
         if case.layout == "channels_last":
             return Support.unsupported("torch takes (N, C, *spatial) only; its channels_last is a memory format")
         if case.dtype in INTEGERS and (self.device == "cuda" or max(case.dilation) > 1):
-            return Support.unsupported(f"torch has no {case.dtype} convolution {'on GPUs' if self.device == 'cuda' else 'with dilation'}")
+            return Support.unsupported(
+                f"torch has no {case.dtype} convolution {'on GPUs' if self.device == 'cuda' else 'with dilation'}"
+            )
         if _unbatched(case):
             return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
         return _layout.composition(_steps(case))
@@ -73,13 +75,18 @@ class Torch(Backend):
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor whose elements lie in memory as the operand asks."""
-        import torch
-
-        tensor = torch.tensor(array, dtype=getattr(torch, case.dtype), device=self.device)
-        return _laid_out(tensor, operand.memory_format)
+        return _laid_out(self._tensor(array, case), operand.memory_format)
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""
+        return self._array(result)
+
+    def _tensor(self, array: Array, case: Case) -> Native:
+        import torch
+
+        return torch.tensor(array, dtype=getattr(torch, case.dtype), device=self.device)
+
+    def _array(self, result: Native) -> NDArray[np.generic]:
         import torch
 
         result = result.detach().cpu()
@@ -130,7 +137,10 @@ def _onednn_has(dtype: str) -> bool:
     """Tell whether torch gives 16-bit convolutions to oneDNN, which depends on the processor."""
     import torch
 
-    has = {"bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported, "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported}
+    has = {
+        "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
     return bool(torch.backends.mkldnn.enabled and has[dtype]())
 
 

@@ -1,0 +1,249 @@
+"""Keras 3: keras.ops.conv and the Conv1D, Conv2D and Conv3D layers, on each of its backends.
+
+A variant is Keras over one of our other backends, from which it takes arrays, autodiff and waiting; the call is Keras's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
+from convsuite_backends import _layout
+from convsuite_backends.jax import Jax
+from convsuite_backends.tensorflow import TensorFlow
+from convsuite_backends.torch import Torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.case import Array
+    from convsuite.operations.conv import ConvCase
+
+    _Framework = Any
+else:
+    _Framework = object
+
+WORDS = {"valid": "valid", "same_upper": "same"}
+
+
+class _KerasOps(_Framework):
+    """keras.ops.conv, channels last unless the case asks for channels first; weights are (*kernel, I, O) in both."""
+
+    name = ""  # of the framework below
+
+    def versions(self) -> Mapping[str, str]:
+        """Return Keras's version and those of the framework below."""
+        import keras
+
+        return {"keras": keras.__version__, **super().versions()}
+
+    def support(self, case: ConvCase) -> Support:
+        """Declare what Keras refuses or cannot be told, and what takes other calls beside the convolution."""
+        if case.memory_formats:
+            return Support.unsupported("Keras has no memory formats")
+        if lack := _layout.no_mode(case, "Keras", ()) or self._lack(case) or self._lack_below(case):
+            return Support.unsupported(lack)
+        return _layout.composition(self._steps(case))
+
+    def gradient_support(self, case: ConvCase) -> Support:
+        """Declare gradients wherever there is the operation: Keras goes around what its backends lack."""
+        return Support.native()
+
+    def numerics(self, case: ConvCase, pass_: Pass) -> Numerics:
+        """Declare what the framework below does, and what it costs that the bias is added afterwards."""
+        numerics = super().numerics(case, pass_)
+        if numerics.intermediate is not None:
+            return numerics
+        if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES and self.name != "torch":
+            return _layout.narrowed(numerics, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
+        return _layout.composed_numerics(numerics, case, pass_)
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return the framework's own array in Keras's order."""
+        last = operand.role == "weight" or _last(case)
+        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
+
+    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
+        """Return the result; bfloat16 as float32, which holds all its values."""
+        array = self._array(result)
+        return _layout.to_channels_first(array, role) if role == "weight" or _last(case) else array
+
+    def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call keras.ops.conv; other pads, a flip and a bias are calls of their own."""
+        from keras import ops
+
+        x, weight, padding = self._prepared(case, x, weight)
+        order = "channels_last" if _last(case) else "channels_first"
+        y = ops.conv(x, weight, case.stride, padding, data_format=order, dilation_rate=case.dilation)
+        if bias is None:
+            return y
+        return ops.add(y, bias if _last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+
+    def _prepared(self, case: ConvCase, x: Native, weight: Native) -> tuple[Native, Native, str]:
+        """Return the input, padded where Keras has no word for it, the weight, flipped if asked, and the word."""
+        from keras import ops
+
+        if case.flip:
+            weight = ops.flip(weight, tuple(range(case.rank)))
+        word = self._word(case)
+        return (x, weight, word) if word else (_pad(case, x), weight, "valid")
+
+    def _word(self, case: ConvCase) -> str | None:
+        """Return the padding as Keras's own argument, or None where pads must come first."""
+        for kind, word in WORDS.items():
+            if _layout.same(case.padding.kinds, kind) and (kind == "valid" or case.padding.mode == "zeros"):
+                return word
+        return None
+
+    def _lack(self, case: ConvCase) -> str:
+        if self.name == "tensorflow" and _strided(case) and _dilated(case):
+            return "keras.ops.conv on TensorFlow refuses a stride together with a dilation"
+        return _layout.groups_unsaid(case, "keras.ops.conv")
+
+    def _lack_below(self, case: ConvCase) -> str:
+        """Say what the framework below lacks, whatever Keras does."""
+        return ""
+
+    def _steps(self, case: ConvCase) -> list[str]:
+        """Say what is called beside the convolution."""
+        steps = []
+        if self._word(case) is None:
+            how = "keras.ops.pad" if case.padding.mode == "zeros" else f"keras.ops.concatenate ({case.padding.mode})"
+            steps.append(f"{how} before the convolution, which takes {self._words} only")
+        if case.flip:
+            steps.append("keras.ops.flip of the weight")
+        if case.bias and not self._takes_bias:
+            steps.append("the bias is added: keras.ops.conv takes none")
+        return steps
+
+    _words = "valid and same"
+    _takes_bias = False
+
+
+class _KerasLayer(_KerasOps):
+    """A Conv1D, Conv2D or Conv3D layer, built once a geometry and called with the case's weights."""
+
+    _words = "valid, same and, in Conv1D, causal"
+    _takes_bias = True
+    _built: tuple[Any, Any] = (None, None)  # the last case, and its layer
+
+    def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call the layer as a function of its weights."""
+        if self._built[0] is not case:
+            self._built = case, self._layer(case)
+        x, weight, _ = self._prepared(case, x, weight)
+        weights = [weight] if bias is None else [weight, bias]
+        return self._built[1].stateless_call(weights, [], x)[0]
+
+    def _layer(self, case: ConvCase) -> Any:
+        from keras import layers
+
+        layer = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[case.rank - 1](
+            case.out_channels,
+            case.kernel,
+            strides=case.stride,
+            padding=self._word(case) or "valid",
+            data_format="channels_last" if _last(case) else "channels_first",
+            dilation_rate=case.dilation,
+            groups=case.groups,
+            use_bias=case.bias,
+            dtype=case.dtype,
+        )
+        n, channels, *sizes = case.input_shape
+        if self._word(case) is None:
+            sizes = [size + low + high for size, (low, high) in zip(sizes, case.padding.pads, strict=False)]
+        layer.build((n, *sizes, channels) if _last(case) else (n, channels, *sizes))
+        return layer
+
+    def _word(self, case: ConvCase) -> str | None:
+        causal = case.padding.kinds == ("causal",) and case.padding.mode == "zeros"
+        return "causal" if causal else super()._word(case)
+
+    def _lack(self, case: ConvCase) -> str:
+        if case.dtype in INTEGERS:
+            return "Keras layers compute in floating point"
+        if _strided(case) and _dilated(case):
+            return "Keras layers refuse a stride together with a dilation"
+        if case.expect.error == "channels":
+            return "a Keras layer makes its weight to fit the input"
+        return ""
+
+
+class KerasTensorFlow(_KerasOps, TensorFlow):
+    """keras.ops.conv on TensorFlow."""
+
+    requires = ("keras", *TensorFlow.requires)
+    environment = {"KERAS_BACKEND": "tensorflow", **TensorFlow.environment}  # noqa: RUF012 - as the base class declares it
+    name = "tensorflow"
+
+    def _lack_below(self, case: ConvCase) -> str:
+        compiled = case.groups > 1 or (case.rank == 3 and not _last(case))  # Keras calls XLA for these
+        if case.dtype == "int8" or (case.dtype == "int32" and (case.rank == 3 or compiled)):
+            return f"TensorFlow has no {case.dtype} convolution of this kind"
+        if self.device == "cpu" and not _last(case) and not compiled and case.dtype not in self._onednn:
+            return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
+        return ""
+
+    def _padding(self, case: ConvCase) -> str | None:
+        return self._word(case)
+
+
+class KerasTensorFlowLayer(_KerasLayer, KerasTensorFlow):
+    """Keras layers on TensorFlow."""
+
+
+class KerasJax(_KerasOps, Jax):
+    """keras.ops.conv on JAX, jitted as Keras's own training loop is."""
+
+    requires = ("keras", *Jax.requires)
+    environment = {"KERAS_BACKEND": "jax", **Jax.environment}  # noqa: RUF012
+    name = "jax"
+
+
+class KerasJaxLayer(_KerasLayer, KerasJax):
+    """Keras layers on JAX."""
+
+
+class KerasTorch(_KerasOps, Torch):
+    """keras.ops.conv on PyTorch."""
+
+    requires = ("keras", *Torch.requires)
+    environment = {"KERAS_BACKEND": "torch"}  # noqa: RUF012
+    name = "torch"
+
+    def _lack_below(self, case: ConvCase) -> str:
+        return (
+            f"torch has no {case.dtype} convolution with dilation" if case.dtype in INTEGERS and _dilated(case) else ""
+        )
+
+
+class KerasTorchLayer(_KerasLayer, KerasTorch):
+    """Keras layers on PyTorch."""
+
+
+def _last(case: Case) -> bool:
+    return case.layout != "channels_first"
+
+
+def _strided(case: Case) -> bool:
+    return max(case.stride) > 1
+
+
+def _dilated(case: Case) -> bool:
+    return max(case.dilation) > 1
+
+
+def _pad(case: ConvCase, x: Native) -> Native:
+    """Pad, then crop where a pad is negative."""
+    from keras import ops
+
+    first = 1 if _last(case) else 2
+    if case.padding.mode == "zeros":
+        x = ops.pad(x, [(0, 0)] * first + _layout.grown(case) + [(0, 0)] * (2 - first))
+    else:
+        x = _layout.concatenated_pad(case, x, first, ops.concatenate)
+    return x[(*(slice(None),) * first, *_layout.kept(case))]
