@@ -134,12 +134,27 @@ class Registered:
         """Return what to install for this variant (`convsuite[torch]`), or "" where all that it needs is there.
 
         A backend of another distribution has its framework among that distribution's dependencies: it is never
-        imported here.
+        imported here. Of one that is broken nothing is said to be missing: `broken`, and its own process, tell.
         """
-        if self.entry_point.dist is None or self.entry_point.dist.name != "convsuite":
+        if not self._ours or self.broken():
             return ""
-        absent = [module for module in self.load().requires if find_spec(module) is None]
+        absent = [module for module in self.load().requires if not _there(module)]
         return f"'convsuite[{','.join(absent)}]'" if absent else ""
+
+    def broken(self) -> str:
+        """Return why the entry point leads to no backend, as far as that can be told here, or ""."""
+        if not self._ours:
+            package = self.entry_point.module.partition(".")[0]
+            return "" if _there(package) else f"there is no module {package}"
+        try:
+            self.load()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    @property
+    def _ours(self) -> bool:
+        return self.entry_point.dist is not None and self.entry_point.dist.name == "convsuite"
 
     def load(self) -> type[Backend]:
         """Import the module and return the class."""
@@ -147,6 +162,14 @@ class Registered:
         if not (isinstance(cls, type) and issubclass(cls, Backend)):
             raise BackendError(f"{self.name}: {self.entry_point.value} is not a subclass of convsuite.backend.Backend")
         return cls
+
+
+def _there(module: str) -> bool:
+    """Return whether a module can be found, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def registered() -> dict[str, Registered]:

@@ -159,8 +159,8 @@ def list_backends() -> None:
     entries = registered().values()
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        missing = entry.missing()
-        state = f"not installed: pip install {missing}" if missing else "installed"
+        broken, missing = entry.broken(), entry.missing()
+        state = f"broken: {broken}" if broken else f"not installed: pip install {missing}" if missing else "installed"
         click.echo(f"{entry.name:<{width}}  {state:<14}  from {entry.distribution}")
 
 
