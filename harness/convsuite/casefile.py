@@ -14,7 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from convsuite import sources, written
-from convsuite.case import Case
+from convsuite.case import LEVELS, Case
 from convsuite.errors import CaseFileError
 from convsuite.operations import OPERATIONS
 from convsuite.wording import did_you_mean
@@ -38,21 +38,22 @@ class Suite:
     roots: tuple[str, ...]
 
 
-def load(paths: Sequence[Path | Traversable]) -> Suite:
-    """Return the cases of files and of folders (all YAML below, by name).
+def load(paths: Sequence[Path | Traversable], level: str = LEVELS[-1]) -> Suite:
+    """Return the cases of files and of folders (all YAML below, by name), up to a level.
 
-    Raise CaseFileError, naming each bad entry, if anything is wrong in any of them: nothing then runs.
+    Cases above the level are not even expanded: a listing need not wait for them. Raise CaseFileError, naming each bad
+    entry, if anything is wrong in any of them: nothing then runs.
     """
-    return _load([(path, str(path)) for path in paths])
+    return _load([(path, str(path)) for path in paths], level)
 
 
-def builtin() -> Suite:
-    """Return the cases that convsuite ships."""
-    return _load([(files(BUILTIN), BUILTIN)])
+def builtin(level: str = LEVELS[-1]) -> Suite:
+    """Return the cases that convsuite ships, up to a level."""
+    return _load([(files(BUILTIN), BUILTIN)], level)
 
 
-def _load(roots: Sequence[tuple[Traversable, str]]) -> Suite:
-    gathered = _Gathered()
+def _load(roots: Sequence[tuple[Traversable, str]], level: str) -> Suite:
+    gathered = _Gathered(levels=LEVELS[: LEVELS.index(level) + 1])
     for root, name in roots:
         with gathered.noting():
             for source in sources.find(root, name):
@@ -66,6 +67,7 @@ def _load(roots: Sequence[tuple[Traversable, str]]) -> Suite:
 class _Gathered:
     """What has been read so far: good cases, and what is wrong."""
 
+    levels: tuple[str, ...]  # that are wanted
     cases: dict[str, Case] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)  # of each id
     problems: dict[str, None] = field(default_factory=dict)  # in order, each once
@@ -106,6 +108,8 @@ def _read(source: sources.Source, gathered: _Gathered) -> None:
     cases = list(_cases(file, root, defaults, gathered))
     _check_bounds(file, root, cases)
     for case in cases:
+        if not case.may_be(gathered.levels):
+            continue
         where = place(file.name, case.node.line, case.node.column)
         for made in case.expand():
             if isinstance(made, Case):

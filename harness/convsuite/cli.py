@@ -146,7 +146,7 @@ def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str
     """  # noqa: D301
     from convsuite.selectors import select
 
-    chosen = select(suite_of(folders).cases, selectors, level)
+    chosen = select(suite_of(folders, _needed(selectors, level)).cases, selectors, level)
     click.echo("\n".join(case.id for case in chosen))
     click.echo(f"{len(chosen)} cases; see one: convsuite show {shlex.quote(chosen[0].id)}", err=True)
 
@@ -203,7 +203,7 @@ def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
     from convsuite.coverage import describe, pairs
     from convsuite.selectors import select
 
-    chosen = [case for case in select(suite_of(folders).cases, (), level) if case.operation == operation]
+    chosen = [case for case in select(suite_of(folders, level).cases, (), level) if case.operation == operation]
     covered = pairs(chosen)
     click.echo(describe(covered))
     sys.exit(EXIT_FINDINGS if covered.missing else 0)
@@ -221,11 +221,16 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-def suite_of(folders: tuple[Path, ...]) -> Suite:
-    """Return the cases of the folders named, or the ones that convsuite ships."""
+def suite_of(folders: tuple[Path, ...], level: str = "full") -> Suite:
+    """Return the cases of the folders named, or the ones that convsuite ships, up to a level."""
     from convsuite import casefile
 
-    return casefile.load(folders) if folders else casefile.builtin()
+    return casefile.load(folders, level) if folders else casefile.builtin(level)
+
+
+def _needed(selectors: tuple[str, ...], level: str) -> str:
+    """Return the level up to which cases must be read: a selector may name a case of any level."""
+    return "full" if any("=" not in text or "/" in text for text in selectors) else level
 
 
 def one_case(suite: Suite, case_id: str) -> Case:

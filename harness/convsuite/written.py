@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from convsuite import sweep, wording
-from convsuite.case import Case, Origin
+from convsuite.case import LEVELS, Case, Origin
 from convsuite.caserules import Broken, broken
 from convsuite.errors import CaseError, CaseFileError
 from convsuite.operations import Operation
@@ -116,6 +116,11 @@ class Written:
     def size(self) -> int:
         """How many values one case repeats."""
         return sum(node.size for node in self.fields.values())
+
+    def may_be(self, levels: Sequence[str]) -> bool:
+        """Return whether the case may have one of some levels; where a level is swept, or no level, it may."""
+        node = self.fields.get("level")
+        return node is None or node.value in levels or node.value not in LEVELS
 
     def expand(self) -> Iterator[Case | CaseFileError]:
         """Yield the case, or one for each combination, the first key varying slowest; or what is wrong in its place."""
