@@ -7,7 +7,9 @@ on each backend), `agreement` (pairs of backends, summed up per operation and pa
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _APPLICATION = 0x636F6E76  # "conv"
+_WAIT_S = 10.0  # for another process that writes
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -132,50 +135,79 @@ class Store:
 
 def open_store(path: Path) -> Store:
     """Open a results database, or make one. Raise StoreError where it is not ours to write; it is left as it is."""
-    if path.is_dir():
-        raise StoreError(f"{path}: is a directory; name a file, e.g. --db {path / 'convsuite.db'}")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist; make it first, or name another with --db")
     with _explained(path):
-        connection = sqlite3.connect(path, timeout=10)
+        if path.is_dir():
+            raise StoreError(f"{path}: is a directory; name a file, e.g. --db {path / 'convsuite.db'}")
+        if not path.parent.is_dir():
+            raise StoreError(f"{path}: there is no folder {path.parent}; make it first, or name another with --db")
+        connection = sqlite3.connect(path, timeout=_WAIT_S)
         connection.row_factory = sqlite3.Row
         try:
-            _prepare(path, connection)
+            _check(path, connection)
+            _prepare(connection)
         except BaseException:
             connection.close()
             raise
     return Store(path, connection)
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and application != _APPLICATION:
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse what is not ours, is newer than we are, or is damaged. Only reads."""
+    if _tables(connection) and _pragma(connection, "application_id") != _APPLICATION:
         raise StoreError(f"{path}: is a database of another program; name another file with --db")
+    version = _pragma(connection, "user_version")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path}: has schema version {version}, this convsuite knows up to {SCHEMA_VERSION}; "
             "update convsuite, or name another file with --db"
         )
-    connection.execute("PRAGMA journal_mode = WAL")
+    if _pragma(connection, "quick_check(1)") != "ok":  # about 2 s for a GB
+        raise sqlite3.DatabaseError("malformed")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables where there are none, under the write lock: two runs may begin at once.
+
+    That is a first write, before any framework is loaded: a file that cannot be written is found out here.
+    """
+    _to_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
-    if not tables:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
-            f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
-    # a first write now, before any framework is loaded: a file that cannot be written is found out here
     connection.execute("BEGIN IMMEDIATE")
+    for statement in () if _tables(connection) else _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()
 
 
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. SQLite itself does not always wait here for another that does the same."""
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.02)
+
+
+def _tables(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into one sentence with the way out."""
+    """Turn SQLite's errors, and the system's, into one sentence with the way out."""
     try:
         yield
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}; name another file with --db") from None
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_sentence(error)}") from None
 
@@ -183,9 +215,12 @@ def _explained(path: Path) -> Iterator[None]:
 def _sentence(error: sqlite3.Error) -> str:
     text = str(error)
     for part, sentence in (
-        ("locked", "is locked by another process for more than 10 s; end that one, or name another file with --db"),
-        ("not a database", "is not a database; nothing was changed: name another file with --db"),
-        ("malformed", "is damaged; nothing was changed: name another file with --db, or try `sqlite3 FILE .recover`"),
+        (
+            "locked",
+            f"another process has it locked, for {_WAIT_S:g} s now; end it, or name another file with --db",
+        ),
+        ("not a database", "is not a database, and left as it is; name another file with --db"),
+        ("malformed", "is damaged, and left as it is; name another file with --db, or try `sqlite3 FILE .recover`"),
         ("readonly", "cannot be written (read-only); change its permissions, or name another file with --db"),
         (
             "unable to open",
@@ -215,7 +250,8 @@ def _outcome_row(run: int, o: Outcome) -> tuple[Any, ...]:
 
 
 def _agreement_row(run: int, a: Agreement) -> tuple[Any, ...]:
-    return (run, a.operation, a.pass_.value, a.left, a.right, int(a.identical), a.units, a.case_id)
+    units = math.inf if math.isnan(a.units) else a.units  # SQLite would make NULL of a NaN
+    return (run, a.operation, a.pass_.value, a.left, a.right, int(a.identical), units, a.case_id)
 
 
 def _index(index: tuple[int, ...] | None) -> str | None:
