@@ -9,7 +9,8 @@ gate 2, guaranteed
     |y − r| ≤ γ_{K+1}(u_a)·B + u_o·(|r| + γ_{K+1}(u_a)·B) + underflow, for any order, blocked or fused. Underflow costs
     at most one smallest subnormal of the accumulator for each product, and one of the output.
 gate 3, expected
-    8·√(log2 K)·u_a·B plus the output's rounding: what real arithmetic stays far below; above it an answer is suspect.
+    8·√(log2 K)·u_a·B + √K·u_a·|r| plus the output's rounding: what real arithmetic stays below; above it an answer is
+    suspect. The second part is for terms of one sign, added in turn: partial sums grow to |r| (Higham & Mary 2019).
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     output, accumulator = FORMATS[dtype], FORMATS[numerics.accumulator]
     size, r, k = expected.magnitude, np.abs(expected.value), expected.terms + 1
     relative = gamma(k, accumulator.roundoff)
-    typical = _typical(k, accumulator)
+    typical, drift = _typical(k, accumulator), sqrt(k) * accumulator.roundoff
     bits, largest, underflow = accumulator.bits, accumulator.largest, k * accumulator.smallest_subnormal
     if numerics.intermediate is not None:
         narrow = FORMATS[numerics.intermediate]
         roundings = k if numerics.intermediate_roundings is None else numerics.intermediate_roundings
         relative = _compound(relative, gamma(roundings, narrow.roundoff))
-        typical += _typical(roundings, narrow)
+        typical, drift = typical + _typical(roundings, narrow), drift + sqrt(roundings) * narrow.roundoff
         bits, largest = min(bits, narrow.bits), min(largest, narrow.largest)
         underflow += roundings * narrow.smallest_subnormal
     if numerics.tf32:
@@ -73,7 +74,7 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         sums = np.where(size == 0, 0.0, relative * size)
         rest = output.roundoff * (r + sums) + underflow
         guaranteed = np.where(size == 0, 0.0, sums + rest)
-        usual = np.where(size == 0, 0.0, typical * size + rest)
+        usual = np.where(size == 0, 0.0, typical * size + drift * r + rest)
         fits = (size <= 2.0**bits) & (r <= output.largest)
         in_range = (size + sums <= largest) & (r + guaranteed <= output.largest)
     exact = fits if expected.integral else np.zeros_like(fits)
