@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from convsuite.case import Case, Outcome, Status
+from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.entry import PassName
 from convsuite.errors import KnownFailureError
 
@@ -62,16 +62,17 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFailures:
-    """All entries of a suite that hold on this machine."""
+    """All entries of a suite, and the CPU that they are asked about."""
 
     listed: tuple[Listed, ...] = ()
+    cpu_flags: frozenset[str] = frozenset()
 
     def judge(self, outcome: Outcome, version: str) -> Outcome:
         """Return the outcome as the list makes it: known, fixed, or as it was."""
         if outcome.status not in (*_FAILED, Status.PASSED):
             return outcome
         for known in self.listed:
-            if _applies(known, outcome, version):
+            if self.cpu_flags.issuperset(known.entry.cpu) and _applies(known, outcome, version):
                 if outcome.status == known.entry.status:
                     return replace(
                         outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})"
@@ -83,44 +84,63 @@ class KnownFailures:
         return outcome
 
     def unmatched(self, cases: Iterable[Case]) -> tuple[str, ...]:
-        """Return a sentence for every glob that matches no case of the whole suite."""
-        ids = [case.id for case in cases]
+        """Return a sentence for every glob that matches no case of the whole suite, on this CPU or another."""
+        passes = {case.id: case.passes for case in cases}
         return tuple(
-            f"{known.place}: {glob!r} matches no case"
+            f"{known.place}: {glob!r} matches no case{_with_pass(known.entry)}"
             for known in self.listed
             for glob in known.entry.cases
-            if not any(fnmatchcase(case_id, glob) for case_id in ids)
+            if not any(fnmatchcase(id_, glob) and _has_pass(known.entry, p) for id_, p in passes.items())
         )
 
 
 def load(paths: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailures:
-    """Read lists, and every list in a folder; keep the entries whose CPU flags this machine has.
+    """Read lists, and every list in a folder.
 
     A path that is not there holds no list: few suites have any.
     """
-    listed = [entry for path in paths for file in _lists(path) for entry in _read(file)]
-    return KnownFailures(listed=tuple(k for k in listed if cpu_flags.issuperset(k.entry.cpu)))
+    listed = [entry for path in paths for file, place in _lists(path) for entry in _read(file, place)]
+    return KnownFailures(listed=tuple(listed), cpu_flags=cpu_flags)
 
 
-def _lists(path: Traversable) -> list[Traversable]:
+def _lists(path: Traversable) -> list[tuple[Traversable, str]]:
+    """Return a path's lists, each with the name that it goes by."""
     if path.is_file():
-        return [path]
+        return [(path, str(path))]
     inside = sorted(path.iterdir(), key=lambda f: f.name) if path.is_dir() else []
-    return [file for file in inside if file.name.endswith((".yaml", ".yml"))]
+    return [(file, f"{path.name}/{file.name}") for file in inside if file.name.endswith((".yaml", ".yml"))]
 
 
-def _read(file: Traversable) -> list[Listed]:
+def _read(file: Traversable, place: str) -> list[Listed]:
     import yaml
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    place = f"known_failures/{file.name}"
     try:
         parsed = msgspec.convert(yaml.safe_load(file.read_bytes()), _File, strict=True)
         for entry in parsed.failures:
             SpecifierSet(entry.versions)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, msgspec.ValidationError, InvalidSpecifier) as error:
+            _check_variants(parsed.backend, entry)
+    except InvalidSpecifier as error:
+        raise KnownFailureError(f"{place}: versions: {error}; write e.g. '>=2.6,<2.14'") from None
+    except RecursionError:
+        raise KnownFailureError(f"{place}: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, OSError) as error:  # a ValidationError is a ValueError
         raise KnownFailureError(f"{place}: {' '.join(str(error).split())}") from None
     return [Listed(backend=parsed.backend, place=place, entry=entry) for entry in parsed.failures]
+
+
+def _check_variants(backend: str, entry: KnownFailure) -> None:
+    for variant in entry.variants:
+        if variant.partition(":")[0] != backend:
+            raise ValueError(f"{variant!r} is no variant of {backend!r}, which this list is about")
+
+
+def _has_pass(entry: KnownFailure, passes: tuple[Pass, ...]) -> bool:
+    return not entry.passes or any(p.value in entry.passes for p in passes)
+
+
+def _with_pass(entry: KnownFailure) -> str:
+    return f" with {' or '.join(entry.passes)}" if entry.passes else ""
 
 
 def _applies(known: Listed, outcome: Outcome, version: str) -> bool:
