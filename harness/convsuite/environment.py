@@ -78,13 +78,19 @@ def _cpuinfo(key: str) -> str:
         return ""
 
 
-def _git_revision(folder: Path) -> str:
+def _git_revision(path: Path) -> str:
+    """Return the revision of the case files, or "" where git knows nothing of them (an ignored .venv, say)."""
+    folder = path if path.is_dir() else path.parent
+
     def git(*args: str) -> str:
         return subprocess.run(
             ("git", "-C", str(folder), *args), capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+        changed = git("status", "--porcelain", "--", ".")
+        if not changed and not git("ls-files", "--", "."):
+            return ""
+        return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""
