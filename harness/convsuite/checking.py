@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
-from convsuite.errors import BackendError
+from convsuite.errors import BackendError, StoreError
 from convsuite.exports import json_outcome, json_summary, write_junit
 from convsuite.lane import Lane, Settings
 from convsuite.store import Store, open_store
@@ -70,13 +70,21 @@ def run_check(request: Request) -> int:
         stack.callback(_close, lanes)
         state = "interrupted"
         try:
-            _run(request, console, cases, lanes, failures, store, number, tally)
-            state = "finished"
-        except KeyboardInterrupt:
-            console.print("interrupted; what was finished is kept", style="yellow")
+            try:
+                _run(request, console, cases, lanes, failures, store, number, tally)
+                state = "finished"
+            except KeyboardInterrupt:
+                console.print("interrupted; what was finished is kept", style="yellow")
+                _close(lanes)
+            store.finish(number, state)
+        except StoreError:
             _close(lanes)
-        store.finish(number, state)
-        return _conclude(request, console, store, number, tally, state)
+            _summarize(request, console, tally, number, "stopped")
+            raise
+        _summarize(request, console, tally, number, state)
+        if request.junit is not None:
+            write_junit(store, number, request.junit)
+    return 130 if state == "interrupted" else int(tally.found > 0)
 
 
 def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:
@@ -124,19 +132,15 @@ def _refuse_absent(request: Request, lanes: list[Lane], ready: list[Lane], broke
             raise BackendError(f"{lane.name}: its framework is not installed (see `convsuite list backends`)")
 
 
-def _conclude(request: Request, console: Console, store: Store, number: int, tally: Tally, state: str) -> int:
+def _summarize(request: Request, console: Console, tally: Tally, number: int, state: str) -> None:
+    """Tell what the run came to, or has come to so far."""
     rerun = terminal.Rerun(cases=tuple(map(str, request.folders)), device=request.device)
     terminal.print_tally(console, tally, rerun)
-    if request.junit is not None:
-        write_junit(store, number, request.junit)
     if request.as_json:
         print(json_summary(tally, number, state))  # noqa: T201
     console.print()
     console.print(terminal.verdict(tally), style="red" if tally.found else "green", highlight=False, soft_wrap=True)
-    console.print(f"run {number} in {request.db}", highlight=False, soft_wrap=True)
-    if state == "interrupted":
-        return 130
-    return 1 if tally.found else 0
+    console.print(f"run {number} in {request.db}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _close(lanes: list[Lane]) -> None:
