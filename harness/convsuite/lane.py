@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from convsuite.case import Case
 
+_STACK = re.compile(r"\s*(@\s+0x|#\d+ |\*\*\* )")
 _WORDS = 600  # characters of a dying process' output that are quoted
 _RECYCLE_BYTES = 6 << 30  # a worker that has grown beyond this is replaced between two cases
 
@@ -179,8 +181,9 @@ class Lane:
                 text = log.read().decode("utf-8", "backslashreplace").strip()
         except OSError:
             return ""
-        # faulthandler's dump of the stack is long; its first line says all that the signal does
-        text = text.split("Current thread", 1)[0].split("\nThread 0x", 1)[0].strip()
+        # stacks are long, and their addresses differ each time: what was said before them is what a person needs
+        text = text.split("Current thread", 1)[0].split("\nThread 0x", 1)[0]
+        text = "\n".join(line for line in text.splitlines() if not _STACK.match(line)).strip()
         return f"; its last words: {text[-_WORDS:]}" if text else ""
 
 
