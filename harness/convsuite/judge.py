@@ -73,8 +73,7 @@ def _verdict(
         message = f"none of {answer.size} elements could be checked: a partial sum may overflow or no bound is known"
     elif count:
         message = (
-            f"{count} of {compared} elements wrong; worst at {_list(worst)}: got {got:.9g}, {due:.9g} was due"
-            f"{_by(gate, error_units)}"
+            f"{count} of {compared} elements wrong; worst at {_list(worst)}: {_told(got, due)}{_by(gate, error_units)}"
         )
     elif suspect:
         factor = float(share3.max())
@@ -135,9 +134,8 @@ def units_apart(left: NDArray[Any], right: NDArray[Any], expected: Expected, dty
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
-        apart = np.where(
-            both, _ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), np.where(_same_class(a, b), 0.0, inf)
-        )
+        units = np.nan_to_num(_ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), nan=inf, posinf=inf)
+        apart = np.where(both, units, np.where(_same_class(a, b), 0.0, inf))
     return float(apart.max(initial=0.0))
 
 
@@ -170,6 +168,12 @@ def _ratio(a: Real, b: Real) -> Real:
 
 def _refused(message: str) -> Verdict:
     return Verdict(gate="none", right=False, message=message)
+
+
+def _told(got: float, due: float) -> str:
+    """Both numbers, with as many digits as it takes to tell them apart."""
+    digits = 9 if f"{got:.9g}" != f"{due:.9g}" else 17
+    return f"got {got:.{digits}g}, {due:.{digits}g} was due"
 
 
 def _by(gate: str, units: float) -> str:
