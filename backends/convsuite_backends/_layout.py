@@ -73,7 +73,7 @@ def shown_before_and_after(size: int, low: int, high: int, mode: str) -> tuple[l
 
 
 def concatenated_pad(case: Case, x: Any, first: int, concat: Callable[[list[Any], int], Any]) -> Any:
-    """Pad by the case's mode with single slices of the input, put around it axis by axis; `first` is the first spatial axis."""
+    """Pad by the case's mode with slices of one position, put around the input axis by axis from `first` on."""
     for axis, (low, high) in enumerate(grown(case), start=first):
         whole = (slice(None),) * axis
         before, after = shown_before_and_after(x.shape[axis], low, high, case.padding.mode)

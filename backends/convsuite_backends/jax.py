@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Backend, Function, Gradient, Native
+from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
 from convsuite.errors import BackendError
 from convsuite_backends import _layout
+from convsuite_backends._framework import Framework
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,12 +24,12 @@ WORDS = {"valid": "VALID", "same_upper": "SAME", "same_lower": "SAME_LOWER"}
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class Jax(Backend):
+class Jax(Framework):
     """jax.lax under jax.jit, in 64 bits where the case is; NCHW and OIHW unless the case asks for channels last."""
 
-    requires = ("jax", "jaxlib")
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # noqa: RUF012 - as the base class declares it
-    devices = ("cpu", "cuda")
+    requires: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
+    environment: ClassVar[Mapping[str, str]] = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 
     _CLEAR_EVERY = 128  # compiled geometries kept, so that memory does not grow with the number of cases
 
@@ -56,24 +57,22 @@ class Jax(Backend):
             return Support.unsupported("JAX arrays have no strides")
         if self.device == "cuda" and case.dtype in INTEGERS:
             return Support.unsupported("XLA has no integer convolution on GPUs")
-        return _layout.composition(_steps(case))
+        return _layout.composition(_steps(cast("ConvCase", case)))
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare TF32, which XLA uses on GPUs unless told not to, and what is rounded between composed calls."""
         import jax
 
         tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
+        numerics = replace(super().numerics(case, pass_), tf32=tf32)
         if pass_ is Pass.GRAD_BIAS and case.dtype == "bfloat16":
-            return _layout.narrowed(
-                super().numerics(case, pass_), case, None, "XLA adds the bias gradient up in bfloat16"
-            )
-        return _layout.composed_numerics(replace(super().numerics(case, pass_), tf32=tf32), case, pass_)
+            return _layout.narrowed(numerics, case, None, "XLA adds the bias gradient up in bfloat16")
+        return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return an array in the case's layout."""
-        return self._tensor(
-            _layout.to_channels_last(array, operand.role) if case.layout == "channels_last" else array, case
-        )
+        last = case.layout == "channels_last"
+        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""

@@ -1,15 +1,17 @@
 """Keras 3: keras.ops.conv and the Conv1D, Conv2D and Conv3D layers, on each of its backends.
 
-A variant is Keras over one of our other backends, from which it takes arrays, autodiff and waiting; the call is Keras's own.
+A variant is Keras over one of our other backends, from which it takes arrays, autodiff and waiting; the call is
+Keras's own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from convsuite.backend import Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
 from convsuite_backends import _layout
+from convsuite_backends._framework import Framework
 from convsuite_backends.jax import Jax
 from convsuite_backends.tensorflow import TensorFlow
 from convsuite_backends.torch import Torch
@@ -23,14 +25,10 @@ if TYPE_CHECKING:
     from convsuite.case import Array
     from convsuite.operations.conv import ConvCase
 
-    _Framework = Any
-else:
-    _Framework = object
-
 WORDS = {"valid": "valid", "same_upper": "same"}
 
 
-class _KerasOps(_Framework):
+class _KerasOps(Framework):
     """keras.ops.conv, channels last unless the case asks for channels first; weights are (*kernel, I, O) in both."""
 
     name = ""  # of the framework below
@@ -41,26 +39,27 @@ class _KerasOps(_Framework):
 
         return {"keras": keras.__version__, **super().versions()}
 
-    def support(self, case: ConvCase) -> Support:
+    def support(self, case: Case) -> Support:
         """Declare what Keras refuses or cannot be told, and what takes other calls beside the convolution."""
+        case = cast("ConvCase", case)
         if case.memory_formats:
             return Support.unsupported("Keras has no memory formats")
         if lack := _layout.no_mode(case, "Keras", ()) or self._lack(case) or self._lack_below(case):
             return Support.unsupported(lack)
         return _layout.composition(self._steps(case))
 
-    def gradient_support(self, case: ConvCase) -> Support:
+    def gradient_support(self, case: Case) -> Support:
         """Declare gradients wherever there is the operation: Keras goes around what its backends lack."""
         return Support.native()
 
-    def numerics(self, case: ConvCase, pass_: Pass) -> Numerics:
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare what the framework below does, and what it costs that the bias is added afterwards."""
         numerics = super().numerics(case, pass_)
         if numerics.intermediate is not None:
             return numerics
         if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES and self.name != "torch":
             return _layout.narrowed(numerics, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
-        return _layout.composed_numerics(numerics, case, pass_)
+        return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return the framework's own array in Keras's order."""
@@ -176,8 +175,8 @@ class _KerasLayer(_KerasOps):
 class KerasTensorFlow(_KerasOps, TensorFlow):
     """keras.ops.conv on TensorFlow."""
 
-    requires = ("keras", *TensorFlow.requires)
-    environment = {"KERAS_BACKEND": "tensorflow", **TensorFlow.environment}  # noqa: RUF012 - as the base class declares it
+    requires: ClassVar[tuple[str, ...]] = ("keras", *TensorFlow.requires)
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "tensorflow", **TensorFlow.environment}
     name = "tensorflow"
 
     def _lack_below(self, case: ConvCase) -> str:
@@ -199,8 +198,8 @@ class KerasTensorFlowLayer(_KerasLayer, KerasTensorFlow):
 class KerasJax(_KerasOps, Jax):
     """keras.ops.conv on JAX, jitted as Keras's own training loop is."""
 
-    requires = ("keras", *Jax.requires)
-    environment = {"KERAS_BACKEND": "jax", **Jax.environment}  # noqa: RUF012
+    requires: ClassVar[tuple[str, ...]] = ("keras", *Jax.requires)
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "jax", **Jax.environment}
     name = "jax"
 
 
@@ -211,14 +210,13 @@ class KerasJaxLayer(_KerasLayer, KerasJax):
 class KerasTorch(_KerasOps, Torch):
     """keras.ops.conv on PyTorch."""
 
-    requires = ("keras", *Torch.requires)
-    environment = {"KERAS_BACKEND": "torch"}  # noqa: RUF012
+    requires: ClassVar[tuple[str, ...]] = ("keras", *Torch.requires)
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "torch"}
     name = "torch"
 
     def _lack_below(self, case: ConvCase) -> str:
-        return (
-            f"torch has no {case.dtype} convolution with dilation" if case.dtype in INTEGERS and _dilated(case) else ""
-        )
+        absent = case.dtype in INTEGERS and _dilated(case)
+        return f"torch has no {case.dtype} convolution with dilation" if absent else ""
 
 
 class KerasTorchLayer(_KerasLayer, KerasTorch):

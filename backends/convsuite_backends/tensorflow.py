@@ -6,12 +6,13 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Backend, Function, Gradient, Native
+from convsuite.backend import Function, Gradient, Native
 from convsuite.case import Case, Numerics, Operand, Pass, Support
 from convsuite.errors import BackendError
 from convsuite_backends import _layout
+from convsuite_backends._framework import Framework
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 WORDS = {"valid": "VALID", "same_upper": "SAME"}
 
 
-class TensorFlow(Backend):
+class TensorFlow(Framework):
     """Eager tf.nn with oneDNN; NHWC and HWIO unless the case asks for channels first."""
 
-    requires = ("tensorflow",)
-    environment = {  # noqa: RUF012 - as the base class declares it
+    requires: ClassVar[tuple[str, ...]] = ("tensorflow",)
+    environment: ClassVar[Mapping[str, str]] = {
         "TF_ENABLE_ONEDNN_OPTS": "1",  # said explicitly: the default depends on the processor
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
-    devices = ("cpu", "cuda")
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
@@ -43,9 +44,8 @@ class TensorFlow(Backend):
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         elif not tf.config.list_physical_devices("GPU"):
-            raise BackendError(
-                f"tensorflow {tf.__version__} finds no GPU: install tensorflow[and-cuda], or run with --device cpu"
-            )
+            hint = "install tensorflow[and-cuda], or run with --device cpu"
+            raise BackendError(f"tensorflow {tf.__version__} finds no GPU: {hint}")
         if threads := os.environ.get("CONVSUITE_THREADS"):
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(int(threads))
@@ -59,27 +59,28 @@ class TensorFlow(Backend):
 
     def support(self, case: Case) -> Support:
         """Declare what TensorFlow's kernels lack, and what takes other calls beside the convolution."""
+        case = cast("ConvCase", case)
         lack = _misread(case) or self._lack(case)
         return Support.unsupported(lack) if lack else _layout.composition(self._steps(case))
 
     def gradient_support(self, case: Case) -> Support:
         """Declare the gradients that only oneDNN has, which has them in 16 and 32 bits."""
-        lack = self._gradient_lack(case)
+        lack = self._gradient_lack(cast("ConvCase", case))
         return Support.unsupported(lack) if lack else Support.native()
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare TF32 on GPUs, and where 16-bit sums are rounded on the way."""
         import tensorflow as tf
 
+        case = cast("ConvCase", case)
         numerics = super().numerics(case, pass_)
         if self.device == "cuda" and case.dtype == "float32":
             return replace(numerics, tf32=tf.config.experimental.tensor_float_32_execution_enabled())
         if case.dtype not in _layout.HALVES:
             return numerics
         if self._sums_in_16_bits(case, pass_):
-            return _layout.narrowed(
-                numerics, case, None, f"TensorFlow's Eigen kernels round partial sums to {case.dtype}"
-            )
+            note = f"TensorFlow's Eigen kernels round partial sums to {case.dtype}"
+            return _layout.narrowed(numerics, case, None, note)
         return _layout.composed_numerics(numerics, case, pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
@@ -139,8 +140,8 @@ class TensorFlow(Backend):
         return y if bias is None else tf.nn.bias_add(y, bias, data_format=order)
 
     def _lack(self, case: ConvCase) -> str:
-        if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3):
-            return f"tf.nn.conv{case.rank}d has no {case.dtype}"
+        if lack := _no_dtype(case):
+            return lack
         if self.device == "cuda":
             return "TensorFlow has no int32 convolution on GPUs" if case.dtype == "int32" else ""
         if case.rank == 3 and case.groups > 1:
@@ -149,11 +150,9 @@ class TensorFlow(Backend):
             return ""
         if not _last(case):
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
-        return (
-            f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
-            if case.rank == 3 and _dilated(case)
-            else ""
-        )
+        if case.rank == 3 and _dilated(case):
+            return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
+        return ""
 
     def _gradient_lack(self, case: ConvCase) -> str:
         if self.device == "cuda" or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
@@ -206,8 +205,8 @@ class TensorFlow(Backend):
 class TensorFlowNoOnednn(TensorFlow):
     """Eager, without oneDNN: TensorFlow's own Eigen kernels."""
 
-    environment = TensorFlow.environment | {"TF_ENABLE_ONEDNN_OPTS": "0"}
-    devices = ("cpu",)
+    environment: ClassVar[Mapping[str, str]] = {**TensorFlow.environment, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
 
 class TensorFlowXla(TensorFlow):
@@ -220,11 +219,7 @@ class TensorFlowXla(TensorFlow):
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
     def _lack(self, case: ConvCase) -> str:
-        return (
-            f"tf.nn.conv{case.rank}d has no {case.dtype}"
-            if case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
-            else ""
-        )
+        return _no_dtype(case)
 
     def _gradient_lack(self, case: ConvCase) -> str:
         return ""
@@ -238,6 +233,11 @@ class TensorFlowXla(TensorFlow):
 
 def _last(case: Case) -> bool:
     return case.layout != "channels_first"
+
+
+def _no_dtype(case: Case) -> str:
+    absent = case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
+    return f"tf.nn.conv{case.rank}d has no {case.dtype}" if absent else ""
 
 
 def _dilated(case: Case) -> bool:

@@ -6,12 +6,13 @@ import os
 import re
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Backend, Function, Gradient, Native
+from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
 from convsuite.errors import BackendError
 from convsuite_backends import _layout
+from convsuite_backends._framework import Framework
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from convsuite.operations.conv import ConvCase
 
 
-class Torch(Backend):
+class Torch(Framework):
     """Eager PyTorch with its own defaults: conv1d, conv2d and conv3d of torch.nn.functional."""
 
-    requires = ("torch",)
-    devices = ("cpu", "cuda")
+    requires: ClassVar[tuple[str, ...]] = ("torch",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
@@ -55,10 +56,10 @@ class Torch(Backend):
         """Declare what takes F.pad or torch.flip beside the convolution."""
         if case.layout == "channels_last":
             return Support.unsupported("torch takes (N, C, *spatial) only; its channels_last is a memory format")
+        case = cast("ConvCase", case)
         if case.dtype in INTEGERS and (self.device == "cuda" or max(case.dilation) > 1):
-            return Support.unsupported(
-                f"torch has no {case.dtype} convolution {'on GPUs' if self.device == 'cuda' else 'with dilation'}"
-            )
+            where = "on GPUs" if self.device == "cuda" else "with dilation"
+            return Support.unsupported(f"torch has no {case.dtype} convolution {where}")
         if _unbatched(case):
             return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
         return _layout.composition(_steps(case))
@@ -69,8 +70,8 @@ class Torch(Backend):
 
         tf32 = self.device == "cuda" and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
         pads, kernels = _layout.pad_roundings(case, pass_), self._kernel_roundings(case, pass_)
-        whose = "torch's CPU kernels, used without oneDNN," if kernels else "the gradient of F.pad"
-        note = f"{whose} rounds partial sums of {pass_} to {case.dtype}".replace(", rounds", ", round")
+        whose = "torch's own CPU kernels (no oneDNN)" if kernels else "F.pad's gradient"
+        note = f"{whose}: partial sums are rounded to {case.dtype}"
         return _layout.narrowed(replace(super().numerics(case, pass_), tf32=tf32), case, pads + kernels, note)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
@@ -119,7 +120,7 @@ class Torch(Backend):
             weight = torch.flip(weight, tuple(range(2, 2 + case.rank)))
         padding = _padding(case)
         if padding is None:
-            x, padding = _pad(case, x), 0
+            x, padding = _pad(case, x), "valid"
         return call(x, weight, bias, case.stride, padding, case.dilation, case.groups)
 
     def _kernel_roundings(self, case: Case, pass_: Pass) -> int:
@@ -137,10 +138,8 @@ def _onednn_has(dtype: str) -> bool:
     """Tell whether torch gives 16-bit convolutions to oneDNN, which depends on the processor."""
     import torch
 
-    has = {
-        "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
-        "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
-    }
+    ask = torch.ops.mkldnn  # what torch itself asks before each convolution; there is no public name for it
+    has = {"bfloat16": ask._is_mkldnn_bf16_supported, "float16": ask._is_mkldnn_fp16_supported}
     return bool(torch.backends.mkldnn.enabled and has[dtype]())
 
 
@@ -221,7 +220,7 @@ class TorchChannelsLast(Torch):
 class TorchNoMkldnn(Torch):
     """Eager, without oneDNN: torch's own CPU kernels."""
 
-    devices = ("cpu",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
