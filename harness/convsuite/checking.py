@@ -11,10 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
 from convsuite.errors import BackendError, StoreError
-from convsuite.exports import json_outcome, json_summary, write_junit
+from convsuite.exports import check_junit, json_outcome, json_summary, write_junit
 from convsuite.lane import Lane, Settings
 from convsuite.store import Store, open_store
 from convsuite.tally import Tally
@@ -57,6 +59,8 @@ def run_check(request: Request) -> int:
     failures = known.load([*_known_folders(request.folders), *request.lists], environment.cpu_flags())
     tally = Tally()
     tally.stale.extend(failures.unmatched(suite.cases))
+    if request.junit is not None:
+        check_junit(request.junit)
     store = open_store(request.db)
     with ExitStack() as stack:
         stack.callback(store.close)
@@ -83,7 +87,7 @@ def run_check(request: Request) -> int:
             raise
         _summarize(request, console, tally, number, state)
         if request.junit is not None:
-            write_junit(store, number, request.junit)
+            write_junit(store, number, request.junit, tally.stale)
     return 130 if state == "interrupted" else int(tally.found > 0)
 
 
@@ -107,7 +111,8 @@ def _run(
     request: Request, console: Console, cases: Sequence[Case], lanes: list[Lane], failures: known.KnownFailures,
     store: Store, number: int, tally: Tally,
 ) -> None:  # fmt: skip
-    with console.status("importing " + ", ".join(lane.name for lane in lanes)) if console.is_terminal else ExitStack():
+    names = ", ".join(lane.name for lane in lanes)
+    with console.status(escape(f"importing {names}")) if console.is_terminal else ExitStack():
         ready, broken = run.start(lanes)
     store.add_lanes(number, lanes)
     for report in broken:
@@ -134,13 +139,23 @@ def _refuse_absent(request: Request, lanes: list[Lane], ready: list[Lane], broke
 
 def _summarize(request: Request, console: Console, tally: Tally, number: int, state: str) -> None:
     """Tell what the run came to, or has come to so far."""
-    rerun = terminal.Rerun(cases=tuple(map(str, request.folders)), device=request.device)
-    terminal.print_tally(console, tally, rerun)
+    terminal.print_tally(console, tally, _rerun(request))
     if request.as_json:
         print(json_summary(tally, number, state))  # noqa: T201
     console.print()
     console.print(terminal.verdict(tally), style="red" if tally.found else "green", highlight=False, soft_wrap=True)
     console.print(f"run {number} in {request.db}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _rerun(request: Request) -> terminal.Rerun:
+    """Return what a single case needs to come to the same again."""
+    options = [word for path in request.lists for word in ("--known-failures", str(path))]
+    usual = Settings()
+    if request.timeout_s != usual.timeout_s:
+        options += ["--timeout", f"{request.timeout_s:g}"]
+    if request.threads != usual.threads:
+        options += ["--threads", str(request.threads)]
+    return terminal.Rerun(cases=tuple(map(str, request.folders)), device=request.device, options=tuple(options))
 
 
 def _close(lanes: list[Lane]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import XMLGenerator
@@ -53,18 +54,32 @@ def json_summary(tally: Tally, run: int, state: str) -> str:
     return msgspec.json.encode({"summary": summary, "agreement": pairs}).decode()
 
 
-def write_junit(store: Store, run: int, path: Path) -> None:
-    """Write a run's outcomes as JUnit XML, row by row; raise StoreError where the file cannot be written."""
-    total, failures, skipped = next(iter(store.rows(_SUMS, (run,))))
+def check_junit(path: Path) -> None:
+    """Raise StoreError where the JUnit file has no place: better before a run than after it."""
+    if path.is_dir() or not path.parent.is_dir():
+        why = "is a directory" if path.is_dir() else f"there is no folder {path.parent}"
+        raise StoreError(f"{path}: the JUnit file cannot be written: {why}")
+
+
+def write_junit(store: Store, run: int, path: Path, stale: Sequence[str]) -> None:
+    """Write a run's outcomes as JUnit XML, row by row, and its stale known failures.
+
+    Raise StoreError where the file cannot be written.
+    """
+    total, failures, skipped = (n or 0 for n in next(iter(store.rows(_SUMS, (run,)))))
     try:
         with path.open("w", encoding="utf-8") as file:
             xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
             xml.startDocument()
             _start(xml, "testsuites", {})
-            sums = {"tests": str(total), "failures": str(failures or 0), "skipped": str(skipped or 0)}
-            _start(xml, "testsuite", {"name": "convsuite", **sums})
+            sums = {"tests": total + len(stale), "failures": failures + len(stale), "skipped": skipped}
+            _start(xml, "testsuite", {"name": "convsuite", **{key: str(n) for key, n in sums.items()}})
             for row in store.rows("SELECT * FROM outcome WHERE run = ?", (run,)):
                 _testcase(xml, row)
+            for text in stale:
+                _start(xml, "testcase", {"classname": "known_failures", "name": text})
+                _element(xml, "failure", {"type": "stale", "message": text})
+                xml.endElement("testcase")
             xml.endElement("testsuite")
             xml.endElement("testsuites")
             xml.endDocument()

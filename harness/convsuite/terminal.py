@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -27,7 +28,8 @@ _WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
 
 _LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "padding": (0, 1)}
-_COLUMNS = (
+_Column = tuple[Status | None, str, str]  # what is counted (None: suspects), title, style
+_COLUMNS: tuple[_Column, ...] = (
     (Status.PASSED, "passed", "green"),
     (Status.MISMATCH, "mismatch", "bold red"),
     (Status.ERROR, "error", "red"),
@@ -36,7 +38,10 @@ _COLUMNS = (
     (Status.FIXED_UPSTREAM, "fixed", "magenta"),
     (Status.KNOWN_FAILURE, "known", "yellow"),
     (Status.UNSUPPORTED, "unsupported", "dim"),
+    (None, "suspect", "yellow"),
 )
+# control characters, but for tab and newline: a message may not move the cursor or colour what follows
+_CONTROL = {i: f"\\x{i:02x}" for i in (*range(9), *range(11, 32), *range(127, 160))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Rerun:
 
     cases: tuple[str, ...] = ()  # --cases
     device: str = "cpu"
+    options: tuple[str, ...] = ()  # all others that may change an outcome, as they were written
 
     def line(self, outcome: Outcome) -> str:
         """Return the command that runs one outcome's case again."""
@@ -52,17 +58,26 @@ class Rerun:
         if outcome.case_id != IMPORT:
             words.append(outcome.case_id)
         words += ["--backend", outcome.backend]
-        for folder in self.cases:
-            words += ["--cases", folder]
+        words += self._folders()
         if self.device != "cpu":
             words += ["--device", self.device]
+        words += self.options
         return shlex.join(words)
+
+    def look(self, outcome: Outcome) -> str:
+        """Return the command that shows one outcome's case."""
+        return shlex.join(["convsuite", "show", outcome.case_id, *self._folders()])
+
+    def _folders(self) -> list[str]:
+        return [word for folder in self.cases for word in ("--cases", folder)]
 
 
 def console_for(stream: TextIO) -> Console:
     """Return a console: as wide as its terminal, but never too narrow for the tables where there is none."""
     from rich.console import Console
 
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # a message that the terminal's encoding cannot show
     console = Console(file=stream)
     return console if console.is_terminal else Console(file=stream, width=_WIDTH)
 
@@ -111,9 +126,9 @@ def _said(console: Console, total: int) -> Callable[[int], None]:
 def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
     """Print the outcome table, the agreement table and every finding."""
     if tally.counts:
-        console.print(_outcomes(tally))
+        _print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
     if tally.pairs:
-        console.print(_agreement(tally))
+        _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
     for (backend, reason), count in sorted(tally.works_now.items()):
         _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
     for finding in tally.findings[:_SHOWN]:
@@ -136,25 +151,45 @@ def verdict(tally: Tally) -> str:
     return ", ".join(parts)
 
 
-def _outcomes(tally: Tally) -> Table:
+def _print_table(console: Console, wide: Table, narrow: Table) -> None:
+    """Print the wide form where it fits, else the narrow one: whole in any case, for a number that is cut misleads."""
+    from rich.measure import Measurement
+
+    unbound = console.options.update(max_width=10_000)
+    fits = Measurement.get(console, unbound, wide).maximum <= console.width
+    table = wide if fits else narrow
+    table.width = Measurement.get(console, unbound, table).maximum
+    console.print(table, crop=False, soft_wrap=not fits)
+
+
+def _used(tally: Tally) -> tuple[_Column, ...]:
+    """Return the columns that hold a number, and `passed`."""
+    seen = {status for _, _, status in tally.counts} | {Status.PASSED.value}
+    return tuple(column for column in _COLUMNS if (column[0] is None and tally.suspects) or column[0] in seen)
+
+
+def _outcomes(tally: Tally, columns: tuple[_Column, ...]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Outcomes (one check is one pass of one case)", **_LOOK)
     table.add_column("operation", no_wrap=True)
     table.add_column("backend", no_wrap=True)
-    for _, title, style in _COLUMNS:
+    for _, title, style in columns:
         table.add_column(title, justify="right", style=style, no_wrap=True)
-    table.add_column("suspect", justify="right", style="yellow", no_wrap=True)
     for operation, backend in sorted({(o, b) for o, b, _ in tally.counts}):
-        cells = [tally.counts[operation, backend, status.value] for status, _, _ in _COLUMNS]
-        cells.append(tally.suspects[operation, backend])
-        table.add_row(operation, backend, *(str(n) if n else "·" for n in cells))
+        numbers = [
+            tally.counts[operation, backend, status.value] if status else tally.suspects[operation, backend]
+            for status, _, _ in columns
+        ]
+        table.add_row(Text(operation), Text(backend), *(str(n) if n else "·" for n in numbers))
     return table
 
 
-def _agreement(tally: Tally) -> Table:
+def _agreement(tally: Tally, between: str) -> Table:
     """Backend × backend: the share of answers equal bit for bit, and the largest difference in units of u·B."""
     from rich.table import Table
+    from rich.text import Text
 
     names = sorted({name for pair in tally.pairs for name in pair})
     table = Table(
@@ -163,15 +198,13 @@ def _agreement(tally: Tally) -> Table:
     table.add_column("", no_wrap=True)
     for name in names:
         # a variant's name may break after its colon: the matrix is as wide as there are variants
-        table.add_column(name.replace(":", ":\n"), justify="right", no_wrap=True)
+        table.add_column(Text(name.replace(":", ":\n")), justify="right", no_wrap=True)
     for left in names:
         cells = []
         for right in names:
             pair = tally.pairs.get((left, right)) or tally.pairs.get((right, left))
-            cells.append(
-                "" if left == right or pair is None else f"{_share(pair.identical, pair.compared)} {_units(pair.units)}"
-            )
-        table.add_row(left, *cells)
+            cells.append(f"{_share(pair.identical, pair.compared)}{between}{_units(pair.units)}" if pair else "")
+        table.add_row(Text(left), *cells)
     return table
 
 
@@ -193,17 +226,10 @@ def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
     console.print(o.status.value, style=next(s for status, _, s in _COLUMNS if status is o.status), end=" ")
     _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
     _line(console, f"  {o.message}")
-    _line(
-        console,
-        f"  rerun: {rerun.line(o)}"
-        + (
-            f"   look: convsuite show {shlex.quote(o.case_id)}"
-            if finding.case and finding.passes[0] is Pass.FORWARD
-            else ""
-        ),
-    )
+    look = f"   look: {rerun.look(o)}" if finding.case and finding.passes[0] is Pass.FORWARD else ""
+    _line(console, f"  rerun: {rerun.line(o)}{look}")
 
 
 def _line(console: Console, text: str) -> None:
     """Print text as it is: what came from a case or a backend is never markup, and never wrapped apart."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text.translate(_CONTROL), markup=False, highlight=False, soft_wrap=True)
