@@ -1,15 +1,15 @@
 """Which pairs of parameter values no case touches.
 
-A parameter is an axis with a few named values; a case has one of them, several (its passes), or none where the parameter
-does not concern it. A pair is a value each of two axes. Pairs that no case can have are declared here, each with its
-reason. An operation adds its axes to `AXES`; what is true of every operation is in the axes and exclusions that they share.
+A parameter is an axis with a few named values; a case has one of them, several (its passes), or none where the
+parameter does not concern it. A pair is a value each of two axes. Pairs that no case can have are declared here, each
+with its reason. An operation adds its axes to `AXES`; those that many operations share are above it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, groupby, product
 from typing import Any
 
 from convsuite.case import (
@@ -27,7 +27,7 @@ from convsuite.operands import suits
 from convsuite.operations import conv
 from convsuite.operations.conv import ConvCase
 
-__all__ = ["AXES", "Coverage", "Exclusion", "Missing", "Value", "pairs"]
+__all__ = ["AXES", "Coverage", "Exclusion", "Missing", "Value", "describe", "pairs"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,6 +101,24 @@ def pairs(cases: Iterable[Case], operation: str = conv.NAME) -> Coverage:
         missing=missing,
         impossible=EXCLUSIONS,
     )
+
+
+def describe(coverage: Coverage) -> str:
+    """Return the lines that `convsuite coverage` prints: the missing pairs, and why others cannot be."""
+    lines = [
+        f"{coverage.operation}: {coverage.cases} cases touch {coverage.covered} of the {coverage.possible} possible pairs of "
+        f"parameter values; {len(coverage.missing)} missing"
+    ]
+    lines += [f"  missing: {missing}" for missing in coverage.missing]
+    lines += ["not counted, since they cannot be:"]
+    lines += [f"  {_listed(e.firsts)} with {_listed(e.seconds)}: {e.reason}" for e in coverage.impossible]
+    return "\n".join(lines)
+
+
+def _listed(values: tuple[Value, ...]) -> str:
+    """Return values with those of one axis together, e.g. `dtype=int32|int8`."""
+    by_axis = groupby(values, key=lambda value: value.axis)
+    return ", ".join(f"{axis}={'|'.join(v.name for v in of_axis)}" for axis, of_axis in by_axis)
 
 
 def _all_pairs(axes: tuple[Axis, ...]) -> Iterator[tuple[Value, Value]]:

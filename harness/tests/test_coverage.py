@@ -11,7 +11,7 @@ import pytest
 
 from convsuite import casefile, coverage
 from convsuite.case import Case, Origin
-from convsuite.coverage import AXES, EXCLUSIONS, Missing, Value, pairs
+from convsuite.coverage import AXES, EXCLUSIONS, Missing, Value, describe, pairs
 from convsuite.operations import conv
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvEntry
@@ -52,7 +52,8 @@ def test_pairs_are_missing_without_a_file(file: str) -> None:
 
 def test_no_case_touches_no_pair() -> None:
     covered = pairs([])
-    assert covered.covered == 0 and len(covered.missing) == covered.possible
+    assert covered.covered == 0
+    assert len(covered.missing) == covered.possible
 
 
 def test_a_pair_is_touched_by_a_case_that_has_both() -> None:
@@ -131,6 +132,15 @@ def test_what_is_excluded_is_in_no_case() -> None:
         pair = frozenset((exclusion.firsts[0], exclusion.seconds[0]))
         if "pass" not in {v.axis for v in pair} and "padding_mode" not in {v.axis for v in pair}:
             assert pair not in touched, exclusion.reason
+
+
+def test_the_text_names_each_missing_pair_and_each_reason() -> None:
+    covered = pairs([c for c in default_cases() if c.fill != "ramp"])
+    text = describe(covered).splitlines()
+    assert text[0].endswith(f"{len(covered.missing)} missing")
+    assert "  missing: rank=1 with fill=ramp" in text
+    assert "  dtype=int8 with fill=normal|wide|cancelling|special: int8 cannot hold such numbers" in text
+    assert len(text) == 2 + len(covered.missing) + len(EXCLUSIONS)
 
 
 def test_an_unknown_operation_is_refused() -> None:
