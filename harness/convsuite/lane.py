@@ -89,6 +89,7 @@ class Lane:
         self.device = device
         self.state = State.NEW
         self.info: worker.Info | None = None
+        self.closed_by: Reply | None = None  # why it takes no more cases, where its backend could not be imported anew
         self._settings = settings
         self._log = settings.workdir / f"{name.replace(':', '-')}.log"
         self._log_from = 0

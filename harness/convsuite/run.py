@@ -68,6 +68,9 @@ class _Work:
         return sum(a.nbytes for a in self.operands)
 
 
+_Busy = dict[Future[Any], tuple[Lane, _Work | None]]  # what each lane is at: a case, or importing its backend (None)
+
+
 def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
     """Import every lane's backend, all at once. Return the lanes that work, and reports on those that are broken.
 
@@ -88,7 +91,7 @@ def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
 def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) -> Iterator[Report]:
     """Run every case on every lane that is ready, and yield a report for each as it is complete, in order."""
     source, window = iter(cases), list[_Work]()
-    busy: dict[Future[Any], tuple[Lane, _Work]] = {}
+    busy: _Busy = {}
     exhausted = False
     while True:
         while not exhausted and len(window) < _WINDOW_CASES and sum(w.nbytes for w in window) < _WINDOW_BYTES:
@@ -103,7 +106,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
             continue
         for future in _done(busy):
             lane, work = busy.pop(future)
-            work.replies[lane.name] = lane.reply(future)
+            _take(lane, work, lane.reply(future))
         while window and all(lane.name in window[0].replies for lane in lanes):
             yield _report(window.pop(0), lanes, known)
         if exhausted and not window:
@@ -120,13 +123,15 @@ class OneByOne:
         """Run one case on one lane."""
         if self._work is None or self._work.case is not case:
             self._work = _Work(case, fill(case))
-        work, busy = self._work, dict[Future[Any], tuple[Lane, _Work]]()
+        work, busy = self._work, _Busy()
         work.begun.discard(lane.name)
-        _feed([lane], [work], busy)
-        for future in busy:
-            while not future.done() and work.prepare():
-                pass
-            work.replies[lane.name] = lane.reply(future)
+        work.replies.pop(lane.name, None)
+        while lane.name not in work.replies:
+            _feed([lane], [work], busy)
+            for future in list(busy):
+                while not future.done() and work.prepare():
+                    pass
+                _take(*busy.pop(future), lane.reply(future))
         return _report(work, [lane], known)
 
 
@@ -148,7 +153,7 @@ def contradictions(cases: Iterable[Case]) -> None:
             )
 
 
-def _done(busy: dict[Future[Any], tuple[Lane, _Work]]) -> list[Future[Any]]:
+def _done(busy: _Busy) -> list[Future[Any]]:
     """Wait until a lane has an answer, or its process is gone without one."""
     while busy:
         done = list(wait(busy, timeout=1.0, return_when=FIRST_COMPLETED).done)
@@ -158,32 +163,33 @@ def _done(busy: dict[Future[Any], tuple[Lane, _Work]]) -> list[Future[Any]]:
     return []
 
 
-def _feed(lanes: Sequence[Lane], window: list[_Work], busy: dict[Future[Any], tuple[Lane, _Work]]) -> None:
-    """Give every idle lane the first case that it has not begun."""
+def _feed(lanes: Sequence[Lane], window: list[_Work], busy: _Busy) -> None:
+    """Give every idle lane the first case that it has not begun, or a new process where its last one died."""
     working = {lane.name for lane, _ in busy.values()}
     for lane in lanes:
-        if lane.name in working:
+        waiting = [work for work in window if lane.name not in work.begun]
+        if lane.name in working or not waiting:
             continue
-        work = next((w for w in window if lane.name not in w.begun), None)
-        if work is None:
-            continue
-        if lane.state is State.NEW and not _reopen(lane, window):
-            continue
-        work.begun.add(lane.name)
-        busy[lane.run(work.case, work.operands)] = (lane, work)
+        if lane.state is State.NEW:
+            busy[lane.open()] = (lane, None)
+        elif lane.state is State.CLOSED:
+            for work in waiting:
+                work.begun.add(lane.name)
+                work.replies[lane.name] = lane.closed_by or Crashed("its process was ended")
+        else:
+            waiting[0].begun.add(lane.name)
+            busy[lane.run(waiting[0].case, waiting[0].operands)] = (lane, waiting[0])
 
 
-def _reopen(lane: Lane, window: list[_Work]) -> bool:
-    """Import the backend anew after its process died; where that fails, the window's cases end with the reason."""
-    reply = lane.reply(lane.open())
-    if isinstance(reply, worker.Info):
+def _take(lane: Lane, work: _Work | None, reply: Reply) -> None:
+    """Note a case's reply; or, where the lane was importing its backend anew, whether that went well."""
+    if work is not None:
+        work.replies[lane.name] = reply
+    elif isinstance(reply, worker.Info):
         lane.state = State.READY
-        return True
-    for work in window:
-        if lane.name not in work.begun:
-            work.begun.add(lane.name)
-            work.replies[lane.name] = reply
-    return False
+    else:
+        lane.close()
+        lane.closed_by = reply
 
 
 def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:

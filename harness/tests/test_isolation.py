@@ -111,13 +111,20 @@ class Planted(Backend):
 """
 
 
+# dies on the bad case, and cannot be imported ever after
+ONCE = (
+    "import pathlib\nif pathlib.Path(__file__ + '.died').exists():\n    raise RuntimeError('only once')\n"
+    + MODULE.format(fault=" " * 12 + "open(__file__ + '.died', 'w').close(); os._exit(3)")
+)
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outcome]:
     """(backend, case's name) → outcome, of one run with all planted backends and an honest one."""
     folder = tmp_path_factory.mktemp("isolation")
     (folder / "iso.yaml").write_text(CASES)
     sources = {name: MODULE.format(fault=indent(fault, " " * 12)) for name, (fault, _, _) in FAULTS.items()}
-    sources |= {name: source for name, (source, _, _) in IMPORTS.items()} | {"absent": ABSENT}
+    sources |= {name: source for name, (source, _, _) in IMPORTS.items()} | {"absent": ABSENT, "once": ONCE}
     with pytest.MonkeyPatch.context() as patch:
         plant(folder, sources, patch)
         settings = Settings(timeout_s=4, import_timeout_s=6, workdir=folder)
@@ -172,13 +179,22 @@ def test_an_absent_framework_is_no_failure(outcomes: dict[tuple[str, str], Outco
     assert not [key for key in outcomes if key[0] == "absent"]
 
 
+def test_a_backend_that_cannot_be_imported_again_ends_with_the_reason(outcomes: dict[tuple[str, str], Outcome]) -> None:
+    assert outcomes["once", "before"].status is Status.PASSED
+    assert outcomes["once", "bad"].status is Status.CRASH
+    assert (outcomes["once", "after"].status, outcomes["once", "after"].message) == (
+        Status.ERROR,
+        "RuntimeError: only once",
+    )
+
+
 def test_answers_that_differ_between_two_runs_are_told(outcomes: dict[tuple[str, str], Outcome]) -> None:
     assert outcomes["numpy_im2col", "bad"].reproducible is True
     assert outcomes["unstable", "bad"].reproducible is False
 
 
 def test_every_planted_backend_said_something(outcomes: dict[tuple[str, str], Outcome]) -> None:
-    assert {backend for backend, _ in outcomes} == {*FAULTS, *IMPORTS, "numpy_im2col"}
+    assert {backend for backend, _ in outcomes} == {*FAULTS, *IMPORTS, "once", "numpy_im2col"}
 
 
 def test_ctrl_c_stops_within_two_seconds_with_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
