@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
