@@ -138,8 +138,8 @@ class Lane:
 
     def _awaited(self, future: Future[Any]) -> bool:
         """Wait for a future; False where it will never be done: the pool takes an exit with status 0 for no death."""
-        while not wait([future], timeout=0.5).done:
-            if self._vanished() and not wait([future], timeout=1.0).done:
+        while not wait([future], timeout=0.25).done:
+            if self._vanished() and not wait([future], timeout=0.5).done:
                 return False
         return True
 

@@ -156,7 +156,7 @@ def contradictions(cases: Iterable[Case]) -> None:
 def _done(busy: _Busy) -> list[Future[Any]]:
     """Wait until a lane has an answer, or its process is gone without one."""
     while busy:
-        done = list(wait(busy, timeout=1.0, return_when=FIRST_COMPLETED).done)
+        done = list(wait(busy, timeout=0.25, return_when=FIRST_COMPLETED).done)
         done = done or [future for future, (lane, _) in busy.items() if lane.finished(future)]
         if done:
             return done

@@ -59,8 +59,8 @@ FAULTS = {
     "sys_exit": ("sys.exit(4)", Status.ERROR, "SystemExit: 4"),
     "sigkill": ("os.kill(os.getpid(), signal.SIGKILL)", Status.CRASH, "SIGKILL"),
     "abort": ("os.write(2, b'check failed: pad >= 0'); os.abort()", Status.CRASH, "check failed: pad >= 0"),
-    "endless": ("while True: time.sleep(0.01)", Status.TIMEOUT, "no answer after 4 s"),
-    "busy": ("while True: pass", Status.TIMEOUT, "no answer after 4 s"),
+    "endless": ("while True: time.sleep(0.01)", Status.TIMEOUT, "no answer after 7 s"),
+    "busy": ("while True: pass", Status.TIMEOUT, "no answer after 7 s"),
     "unicode": ("raise ValueError('größe \\ud800 ≠ 大')", Status.ERROR, "größe \\ud800 ≠ 大"),
     "huge": ("raise ValueError('x' * 10_000_000)", Status.ERROR, "… (10000000 characters)"),
     "memory": ("raise MemoryError('no room for 10 GB')", Status.ERROR, "MemoryError: no room for 10 GB"),
@@ -95,7 +95,7 @@ FAULTS = {
 IMPORTS = {
     "import_raises": ("raise RuntimeError('libfoo.so.3 is missing')", Status.ERROR, "libfoo.so.3 is missing"),
     "import_other": ("import there_is_no_such_module", Status.ERROR, "there_is_no_such_module"),
-    "import_hangs": ("import time\nwhile True: time.sleep(1)", Status.TIMEOUT, "no answer after 6 s"),
+    "import_hangs": ("import time\nwhile True: time.sleep(1)", Status.TIMEOUT, "no answer after 9 s"),
     "import_dies": ("import os; os._exit(7)", Status.CRASH, "status 7"),
     "import_no_backend": ("class Planted: pass", Status.ERROR, "not a subclass"),
 }
@@ -127,7 +127,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     sources |= {name: source for name, (source, _, _) in IMPORTS.items()} | {"absent": ABSENT, "once": ONCE}
     with pytest.MonkeyPatch.context() as patch:
         plant(folder, sources, patch)
-        settings = Settings(timeout_s=4, import_timeout_s=6, workdir=folder)
+        settings = Settings(timeout_s=7, import_timeout_s=9, workdir=folder)
         lanes = [Lane(name, "cpu", settings) for name in (*sources, "numpy_im2col")]
         found: dict[tuple[str, str], Outcome] = {}
         try:
