@@ -27,7 +27,7 @@ _SHOWN = 40  # findings printed; the rest is counted, and in the database
 _WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
 
-_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "padding": (0, 1)}
+_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1)}
 _Column = tuple[Status | None, str, str]  # what is counted (None: suspects), title, style
 _COLUMNS: tuple[_Column, ...] = (
     (Status.PASSED, "passed", "green"),
@@ -126,8 +126,10 @@ def _said(console: Console, total: int) -> Callable[[int], None]:
 def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
     """Print the outcome table, the agreement table and every finding."""
     if tally.counts:
+        _line(console, "\nOutcomes (one check is one pass of one case)")
         _print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
     if tally.pairs:
+        _line(console, "Agreement: share of answers equal bit for bit, and the largest difference in u·B (= none)")
         _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
     for (backend, reason), count in sorted(tally.works_now.items()):
         _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
@@ -172,7 +174,7 @@ def _outcomes(tally: Tally, columns: tuple[_Column, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Outcomes (one check is one pass of one case)", **_LOOK)
+    table = Table(**_LOOK)
     table.add_column("operation", no_wrap=True)
     table.add_column("backend", no_wrap=True)
     for _, title, style in columns:
@@ -192,9 +194,7 @@ def _agreement(tally: Tally, between: str) -> Table:
     from rich.text import Text
 
     names = sorted({name for pair in tally.pairs for name in pair})
-    table = Table(
-        title="Agreement: share of answers equal bit for bit, and the largest difference in u·B (= none)", **_LOOK
-    )
+    table = Table(**_LOOK)
     table.add_column("", no_wrap=True)
     for name in names:
         # a variant's name may break after its colon: the matrix is as wide as there are variants
