@@ -20,7 +20,7 @@ from convsuite.checking import choose
 from convsuite.errors import ConvsuiteError
 from convsuite.known import KnownFailures
 from convsuite.known import load as load_known
-from convsuite.lane import Lane, Settings, State
+from convsuite.lane import Lane, Settings, State, close_all
 from convsuite.operations import OPERATIONS
 from convsuite.pytest_plugin import SuspectWarning
 from convsuite.selectors import levels_up_to
@@ -185,8 +185,7 @@ class Session:
 
     def pytest_sessionfinish(self) -> None:
         """End the backends' processes."""
-        for lane in self._lanes.values():
-            lane.close()
+        close_all(self._lanes.values())
         if self._workdir:
             self._workdir.cleanup()
 

@@ -51,6 +51,15 @@ cases:
 """
 PLANTED = "import os, signal, time\nfrom convsuite_backends.naive import Naive\nclass Planted(Naive):\n"
 LIAR = PLANTED + "    def conv(self, *args): return super().conv(*args) + 1\n"
+CRASHES = (
+    PLANTED
+    + """
+    def conv(self, case, *args):
+        if "first" in case.id or "corr2d" in case.id:
+            os.abort()
+        return super().conv(case, *args)
+"""
+)
 OWN = ("--convsuite-backend", "naive", "--convsuite-backend", "numpy_im2col")
 
 
@@ -270,12 +279,7 @@ def test_the_rerun_line_keeps_level_and_holds_below_the_root(repo: pytest.Pytest
 
 
 def test_a_crash_costs_one_item(repo: pytest.Pytester, planted) -> None:
-    planted(
-        {
-            "fragile": PLANTED
-            + "    def conv(self, c, *a): return c.id.endswith('first') and os.abort() or super().conv(c, *a)\n"
-        }
-    )
+    planted({"fragile": CRASHES})
     write(repo, "basic.yaml", TWO)
     result = pytest_run(repo, "--convsuite-backend", "fragile")
     result.assert_outcomes(passed=2, failed=1)
@@ -356,7 +360,7 @@ def test_a_suspect_passes_with_a_warning(repo: pytest.Pytester, planted) -> None
 
 @pytest.mark.parametrize("args", [[], ["-n", "2"]])
 def test_verdicts_are_those_of_convsuite_check(repo: pytest.Pytester, planted, args: list[str]) -> None:
-    planted({"liar": LIAR, "fragile": PLANTED + CRASHES})
+    planted({"liar": LIAR, "fragile": CRASHES})
     write(repo, "cases/basic.yaml", CORR2D)
     backends = ["naive", "numpy_im2col", "liar", "fragile"]
     ours = verdicts(repo, *(f"--convsuite-backend={name}" for name in backends), *args)
