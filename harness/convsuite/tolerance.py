@@ -82,7 +82,7 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         exact=exact,
         guaranteed=guaranteed,
         expected=np.minimum(usual, guaranteed),
-        checkable=exact | (in_range & np.isfinite(guaranteed)) if accumulator.roundoff else exact,
+        checkable=exact | (in_range & np.isfinite(guaranteed)),
     )
 
 

@@ -142,6 +142,7 @@ def test_a_special_operand_touches_only_its_own_sums(bad: float, dtype: str) -> 
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(got.value, a @ b)
     np.testing.assert_array_equal(got.magnitude, [[np.nan, np.nan], [3.0, 4.5]])
+    assert got.low is None or np.isfinite(got.low).all()
     assert not got.integral
 
 

@@ -73,6 +73,12 @@ def test_specials_survive(dtype: str) -> None:
     assert np.signbit(got).tolist()[2:] == [True, True]
 
 
+def test_a_nan_of_all_ones_stays_a_nan() -> None:
+    """Rounding its bits up would carry into the sign and leave a −0."""
+    ones = np.array([2**63 - 1], np.uint64).view(np.float64)
+    assert np.isnan(round_to(ones, "bfloat16")).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_carrier_holds_the_format(dtype: str) -> None:
     form = FORMATS[dtype]
