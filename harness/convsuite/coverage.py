@@ -106,8 +106,8 @@ def pairs(cases: Iterable[Case], operation: str = conv.NAME) -> Coverage:
 def describe(coverage: Coverage) -> str:
     """Return the lines that `convsuite coverage` prints: the missing pairs, and why others cannot be."""
     lines = [
-        f"{coverage.operation}: {coverage.cases} cases touch {coverage.covered} of the {coverage.possible} possible pairs of "
-        f"parameter values; {len(coverage.missing)} missing"
+        f"{coverage.operation}: {coverage.cases} cases touch {coverage.covered} of the {coverage.possible} possible "
+        f"pairs of parameter values; {len(coverage.missing)} missing"
     ]
     lines += [f"  missing: {missing}" for missing in coverage.missing]
     lines += ["not counted, since they cannot be:"]
