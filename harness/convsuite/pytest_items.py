@@ -212,7 +212,7 @@ def summary(reports: Sequence[pytest.TestReport], config: pytest.Config) -> Iter
     yield from _table(counts)
     if absent := _left_out(config):
         yield f"not installed: {', '.join(absent)}"
-    cases = _cases([config.rootpath / report.nodeid.partition("::")[0] for report in reports])
+    cases = _cases([config.rootpath / report.location[0] for report in reports])
     words = [word for path in cases for word in ("--cases", path)]
     words += [word for backend in sorted({backend for backend, _ in counts}) for word in ("--backend", backend)]
     yield f"how far the backends agree: {shlex.join(['convsuite', 'check', *words])}"
