@@ -258,6 +258,22 @@ class TestRefusals:
             open_store(tmp_path / "r.db")
         other.close()
 
+    def test_the_switch_to_a_log_waits_for_a_reader(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store_room, "_WAIT_S", 0.1)
+        other = sqlite3.connect(tmp_path / "r.db", isolation_level=None)
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            other.close()
+
+        monkeypatch.setattr(store_room.time, "sleep", sleep)
+        monkeypatch.setattr(store_room.time, "monotonic", lambda: 0.0)
+        open_store(tmp_path / "r.db").close()
+        assert len(slept) == 1
+
     def refused_untouched(self, path: Path, said: str) -> None:
         before = path.read_bytes()
         with pytest.raises(StoreError, match=f"r.db: {said}"):
