@@ -57,6 +57,8 @@ class Jax(Framework):
             return Support.unsupported("JAX arrays have no strides")
         if self.device == "cuda" and case.dtype in INTEGERS:
             return Support.unsupported("XLA has no integer convolution on GPUs")
+        if lack := _nothing_to_refuse(case):
+            return Support.unsupported(lack)
         return _layout.composition(_steps(cast("ConvCase", case)))
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
@@ -65,8 +67,8 @@ class Jax(Framework):
 
         tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
         numerics = replace(super().numerics(case, pass_), tf32=tf32)
-        if pass_ is Pass.GRAD_BIAS and case.dtype == "bfloat16":
-            return _layout.narrowed(numerics, case, None, "XLA adds the bias gradient up in bfloat16")
+        if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES:
+            return _layout.narrowed(numerics, case, None, f"XLA adds the bias gradient up in {case.dtype}")
         return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
@@ -164,6 +166,15 @@ def _padding(case: ConvCase) -> str | tuple[tuple[int, int], ...] | None:
         if _layout.same(padding.kinds, kind) and (kind == "valid" or padding.mode == "zeros"):
             return word
     return padding.pads if padding.mode == "zeros" else None
+
+
+def _nothing_to_refuse(case: Case) -> str:
+    """Say what is invalid elsewhere and has a meaning in JAX."""
+    if case.expect.error == "padding" and case.padding.mode in ("reflect", "circular"):
+        return "jnp.pad goes round again where pads are longer than the input, as NumPy's does"
+    if case.expect.error == "kernel" and min(case.kernel) > 0:
+        return "JAX answers with an empty array where no window fits"
+    return ""
 
 
 def _pad(case: ConvCase, x: Native) -> Native:

@@ -185,6 +185,8 @@ class KerasTensorFlow(_KerasOps, TensorFlow):
             return f"TensorFlow has no {case.dtype} convolution of this kind"
         if self.device == "cpu" and not _last(case) and not compiled and case.dtype not in self._onednn:
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
+        if case.dtype in self._onednn and not all(case.weight_shape) and not case.expect.error:
+            return "oneDNN refuses a weight without elements"
         return ""
 
     def _padding(self, case: ConvCase) -> str | None:

@@ -62,6 +62,8 @@ class Torch(Framework):
             return Support.unsupported(f"torch has no {case.dtype} convolution {where}")
         if _unbatched(case):
             return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
+        if case.expect.error is None and not (case.out_channels and all(case.input_shape[2:])):
+            return Support.unsupported("torch refuses a weight without output channels, and an input without space")
         return _layout.composition(_steps(case))
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:

@@ -1,0 +1,55 @@
+"""What the framework backends' tests share: cases written as in a case file, and the judge's word on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from convsuite.backend import Backend
+from convsuite.case import Origin
+from convsuite.judge import judge
+from convsuite.operands import fill
+from convsuite.operations import conv
+from convsuite.operations.common import Common
+
+Write = Callable[..., conv.ConvCase]
+Wrong = Callable[[Backend, conv.ConvCase], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def write() -> Write:
+    """A function that takes the keys of a case file and returns the case."""
+
+    def write(**keys: Any) -> conv.ConvCase:
+        entry = msgspec.convert({"name": "case", **keys}, conv.ConvEntry)
+        return conv.resolve(entry, Common(id="case", origin=Origin(file="", line=1)))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def wrong() -> Wrong:
+    """A function that runs all passes of a case and returns what the judge says of those that are not right."""
+
+    def wrong(backend: Backend, case: conv.ConvCase) -> dict[str, str]:
+        assert not conv.violations(case)
+        arrays = fill(case)
+        native = [backend.to_native(a.copy(), o, case) for a, o in zip(arrays, case.operands, strict=True)]
+        count = len(case.operands) - case.wants_gradient
+        results = {"output": backend.forward(case)(*native[:count])}
+        if case.wants_gradient:
+            gradients = backend.backward(case)(native[:count], native[count])
+            results |= {o.role: g for o, g in zip(case.operands, gradients, strict=False)}
+        verdicts = {}
+        for pass_ in case.passes:
+            result = results[pass_.role]
+            backend.synchronize(result)
+            answer, dtype = backend.to_numpy(result, pass_.role, case), backend.dtype_name(result, case)
+            expected = conv.reference(case, arrays, pass_)
+            verdicts[pass_.value] = judge(answer, dtype, expected, case.dtype, backend.numerics(case, pass_))
+        return {name: verdict.message for name, verdict in verdicts.items() if not verdict.right}
+
+    return wrong
