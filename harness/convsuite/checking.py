@@ -17,7 +17,8 @@ from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
 from convsuite.errors import BackendError, StoreError
 from convsuite.exports import check_junit, json_outcome, json_summary, write_junit
-from convsuite.lane import Lane, Settings
+from convsuite.lane import Lane, Settings, close_all
+from convsuite.sources import KNOWN_FAILURES
 from convsuite.store import Store, open_store
 from convsuite.tally import Tally
 
@@ -71,7 +72,7 @@ def run_check(request: Request) -> int:
             workdir=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-"))),
         )  # fmt: skip
         lanes = [Lane(entry.name, request.device, settings) for entry in entries]
-        stack.callback(_close, lanes)
+        stack.callback(close_all, lanes)
         state = "interrupted"
         try:
             try:
@@ -79,10 +80,10 @@ def run_check(request: Request) -> int:
                 state = "finished"
             except KeyboardInterrupt:
                 console.print("interrupted; what was finished is kept", style="yellow")
-                _close(lanes)
+                close_all(lanes)
             store.finish(number, state)
         except StoreError:
-            _close(lanes)
+            close_all(lanes)
             _summarize(request, console, tally, number, "stopped")
             raise
         _summarize(request, console, tally, number, state)
@@ -158,15 +159,10 @@ def _rerun(request: Request) -> terminal.Rerun:
     return terminal.Rerun(cases=tuple(map(str, request.folders)), device=request.device, options=tuple(options))
 
 
-def _close(lanes: list[Lane]) -> None:
-    for lane in lanes:
-        lane.close()
-
-
 def _known_folders(folders: Sequence[Path]) -> list[Traversable]:
     if not folders:
-        return [files(casefile.BUILTIN) / "known_failures"]
-    return [(folder if folder.is_dir() else folder.parent) / "known_failures" for folder in folders]
+        return [files(casefile.BUILTIN) / KNOWN_FAILURES]
+    return [known.nearest(folder) for folder in folders]
 
 
 def _builtin_folder() -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec import Meta, Struct
 from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.entry import PassName
 from convsuite.errors import KnownFailureError
+from convsuite.sources import KNOWN_FAILURES
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -101,6 +103,16 @@ def load(paths: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailur
     """
     listed = [entry for path in paths for file, place in _lists(path) for entry in _read(file, place)]
     return KnownFailures(listed=tuple(listed), cpu_flags=cpu_flags)
+
+
+def nearest(cases: Path) -> Path:
+    """Return the folder of lists that holds for a case file or folder: the nearest at it or above it.
+
+    Where there is none, the path where the first would be: it holds no list.
+    """
+    start = cases.absolute() if cases.is_dir() else cases.absolute().parent
+    above = [folder / KNOWN_FAILURES for folder in (start, *start.parents)]
+    return next((folder for folder in above if folder.is_dir()), above[0])
 
 
 def _lists(path: Traversable) -> list[tuple[Traversable, str]]:

@@ -18,13 +18,12 @@ from convsuite.backend import find, registered
 from convsuite.case import DTYPES, LEVELS, Case, Outcome, Pass, Status
 from convsuite.checking import choose
 from convsuite.errors import ConvsuiteError
-from convsuite.known import KnownFailures
+from convsuite.known import KnownFailures, nearest
 from convsuite.known import load as load_known
 from convsuite.lane import Lane, Settings, State, close_all
 from convsuite.operations import OPERATIONS
 from convsuite.pytest_plugin import SuspectWarning
 from convsuite.selectors import levels_up_to
-from convsuite.sources import KNOWN_FAILURES
 from convsuite.terminal import Rerun
 
 _PREFIX = "convsuite."  # of a report's properties
@@ -130,15 +129,14 @@ class Session:
         """Return a file's cases up to the level asked for; raise CaseFileError where the file is refused."""
         level = self._config.getoption("--convsuite-level") or self._config.getini("convsuite_level")
         levels = levels_up_to(level)
-        cases = [case for case in casefile.load([_from_here(path)]).cases if case.level in levels]
+        cases = [case for case in casefile.load([_from_here(path)], level).cases if case.level in levels]
         run.contradictions(cases)
         self._register("tag", [tag for case in cases for tag in case.tags])
         return cases
 
     def known(self, path: Path) -> KnownFailures:
-        """Return the known failures for a file's cases: those of the nearest folder above it that lists any."""
-        above = (folder / KNOWN_FAILURES for folder in path.parents)
-        folder = next((f for f in above if f.is_dir()), path.parent / KNOWN_FAILURES)
+        """Return the known failures for a file's cases."""
+        folder = nearest(path)
         if folder not in self._known:
             self._known[folder] = load_known([folder], environment.cpu_flags())
         return self._known[folder]
