@@ -27,7 +27,7 @@ _SHOWN = 40  # findings printed; the rest is counted, and in the database
 _WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
 
-_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1)}
+_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 _Column = tuple[Status | None, str, str]  # what is counted (None: suspects), title, style
 _COLUMNS: tuple[_Column, ...] = (
     (Status.PASSED, "passed", "green"),
@@ -98,7 +98,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     )
 
     columns = (
-        TextColumn("cases"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -232,4 +232,4 @@ def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
 
 def _line(console: Console, text: str) -> None:
     """Print text as it is: what came from a case or a backend is never markup, and never wrapped apart."""
-    console.print(text.translate(_CONTROL), markup=False, highlight=False, soft_wrap=True)
+    console.print(text.translate(_CONTROL), markup=False, emoji=False, highlight=False, soft_wrap=True)
