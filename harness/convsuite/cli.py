@@ -29,13 +29,16 @@ class _Refusal(click.ClickException):
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; every ConvsuiteError becomes its text and exit code 2."""
+        """Run a command; every ConvsuiteError becomes its text and exit code 2, and Ctrl-C exit code 130."""
         from convsuite.errors import ConvsuiteError
 
         try:
             return super().invoke(ctx)
         except ConvsuiteError as error:
             raise _Refusal(str(error)) from None
+        except KeyboardInterrupt:  # click would make it 1, which means findings
+            click.echo("convsuite: interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
