@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
-from convsuite.errors import BackendError
+from convsuite.errors import DeviceError
 from convsuite_backends import _layout
 from convsuite_backends._framework import Framework
 
@@ -41,7 +41,7 @@ class Jax(Framework):
         try:
             self._device = jax.devices(device)[0]
         except RuntimeError as error:
-            raise BackendError(f"jax {jax.__version__} finds no {device} device: {error}") from error
+            raise DeviceError(f"jax {jax.__version__} finds no {device} device: {error}") from error
         self._geometries = 0
 
     def versions(self) -> Mapping[str, str]:

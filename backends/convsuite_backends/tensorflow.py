@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import Case, Numerics, Operand, Pass, Support
-from convsuite.errors import BackendError
+from convsuite.errors import DeviceError
 from convsuite_backends import _layout
 from convsuite_backends._framework import Framework
 
@@ -45,7 +45,7 @@ class TensorFlow(Framework):
             tf.config.set_visible_devices([], "GPU")
         elif not tf.config.list_physical_devices("GPU"):
             hint = "install tensorflow[and-cuda], or run with --device cpu"
-            raise BackendError(f"tensorflow {tf.__version__} finds no GPU: {hint}")
+            raise DeviceError(f"tensorflow {tf.__version__} finds no GPU: {hint}")
         if threads := os.environ.get("CONVSUITE_THREADS"):
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(int(threads))

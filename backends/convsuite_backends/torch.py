@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
-from convsuite.errors import BackendError
+from convsuite.errors import DeviceError
 from convsuite_backends import _layout
 from convsuite_backends._framework import Framework
 
@@ -35,7 +35,7 @@ class Torch(Framework):
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
-            raise BackendError(
+            raise DeviceError(
                 f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu"
             )
         if threads := os.environ.get("CONVSUITE_THREADS"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +15,13 @@ from rich.markup import escape
 
 from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
-from convsuite.errors import BackendError, StoreError
+from convsuite.errors import BackendError
 from convsuite.exports import check_junit, json_outcome, json_summary, write_junit
 from convsuite.lane import Lane, Settings, close_all
 from convsuite.sources import KNOWN_FAILURES
 from convsuite.store import Store, open_store
 from convsuite.tally import Tally
+from convsuite.worker import Failure
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -50,46 +51,69 @@ class Request:
     command: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What a run is made of, all of it checked before anything runs."""
+
+    cases: tuple[Case, ...]
+    entries: list[Registered]
+    failures: known.KnownFailures
+    stale: tuple[str, ...]
+
+
 def run_check(request: Request) -> int:
     """Do it all and return the exit code: 0 nothing found, 1 findings, 130 interrupted; bad input raises."""
+    plan = _plan(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
-    suite = casefile.load(request.folders) if request.folders else casefile.builtin()
-    cases = selectors.select(suite.cases, request.selectors, request.level)
-    run.contradictions(cases)
-    entries = choose(request.backends, request.all_variants)
-    failures = known.load([*_known_folders(request.folders), *request.lists], environment.cpu_flags())
-    tally = Tally()
-    tally.stale.extend(failures.unmatched(suite.cases))
-    if request.junit is not None:
-        check_junit(request.junit)
-    store = open_store(request.db)
+    tally = Tally(stale=list(plan.stale))
     with ExitStack() as stack:
-        stack.callback(store.close)
-        observed = environment.observe(request.threads, request.folders[0] if request.folders else _builtin_folder())
-        number = store.begin(observed, request.command)
-        settings = Settings(
-            timeout_s=request.timeout_s, threads=request.threads, probe=request.probe,
-            workdir=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-"))),
-        )  # fmt: skip
-        lanes = [Lane(entry.name, request.device, settings) for entry in entries]
+        store = stack.enter_context(closing(open_store(request.db)))
+        number = store.begin(_environment(request), request.command)
+        lanes = _lanes(request, plan, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-"))))
         stack.callback(close_all, lanes)
-        state = "interrupted"
+        state = "stopped"
         try:
-            try:
-                _run(request, console, cases, lanes, failures, store, number, tally)
-                state = "finished"
-            except KeyboardInterrupt:
-                console.print("interrupted; what was finished is kept", style="yellow")
-                close_all(lanes)
-            store.finish(number, state)
-        except StoreError:
+            state = _interruptible(request, console, plan, lanes, store, number, tally)
+        finally:  # a backend that is refused, or a disk that is full: what was finished is kept, and told
             close_all(lanes)
-            _summarize(request, console, tally, number, "stopped")
-            raise
-        _summarize(request, console, tally, number, state)
+            if tally.counts or state != "stopped":
+                _summarize(request, console, tally, number, state)
+            store.finish(number, state)
         if request.junit is not None:
             write_junit(store, number, request.junit, tally.stale)
     return 130 if state == "interrupted" else int(tally.found > 0)
+
+
+def _plan(request: Request) -> _Plan:
+    entries = choose(request.backends, request.all_variants)
+    if request.junit is not None:
+        check_junit(request.junit)
+    suite = casefile.load(request.folders) if request.folders else casefile.builtin()
+    cases = selectors.select(suite.cases, request.selectors, request.level)
+    run.contradictions(cases)
+    failures = known.load([*_known_folders(request.folders), *request.lists], environment.cpu_flags())
+    return _Plan(cases=cases, entries=entries, failures=failures, stale=failures.unmatched(suite.cases))
+
+
+def _environment(request: Request) -> environment.Environment:
+    return environment.observe(request.threads, request.folders[0] if request.folders else _builtin_folder())
+
+
+def _lanes(request: Request, plan: _Plan, workdir: Path) -> list[Lane]:
+    settings = Settings(timeout_s=request.timeout_s, threads=request.threads, probe=request.probe, workdir=workdir)
+    return [Lane(entry.name, request.device, settings) for entry in plan.entries]
+
+
+def _interruptible(
+    request: Request, console: Console, plan: _Plan, lanes: list[Lane], store: Store, number: int, tally: Tally
+) -> str:
+    """Run, and return how it ended: finished, or interrupted by Ctrl-C."""
+    try:
+        _run(request, console, plan, lanes, store, number, tally)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was finished is kept", style="yellow")
+        return "interrupted"
+    return "finished"
 
 
 def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:
@@ -109,9 +133,8 @@ def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:
 
 
 def _run(
-    request: Request, console: Console, cases: Sequence[Case], lanes: list[Lane], failures: known.KnownFailures,
-    store: Store, number: int, tally: Tally,
-) -> None:  # fmt: skip
+    request: Request, console: Console, plan: _Plan, lanes: list[Lane], store: Store, number: int, tally: Tally
+) -> None:
     names = ", ".join(lane.name for lane in lanes)
     with console.status(escape(f"importing {names}")) if console.is_terminal else ExitStack():
         ready, broken = run.start(lanes)
@@ -119,9 +142,9 @@ def _run(
     for report in broken:
         store.add(number, report)
         tally.add(report)
-    _refuse_absent(request, lanes, ready, broken)
-    with terminal.progress(console, len(cases)) as advance:
-        for report in run.check(cases, ready, failures) if ready else ():
+    _tell_absent(request, console, lanes, ready)
+    with terminal.progress(console, len(plan.cases)) as advance:
+        for report in run.check(plan.cases, ready, plan.failures) if ready else ():
             store.add(number, report)
             tally.add(report)
             advance(tally.found)
@@ -130,12 +153,15 @@ def _run(
                     print(json_outcome(outcome))  # noqa: T201 - standard output is what --json is for
 
 
-def _refuse_absent(request: Request, lanes: list[Lane], ready: list[Lane], broken: list[run.Report]) -> None:
-    """Raise BackendError where a backend that was named turns out not to be installed."""
-    seen = {lane.name for lane in ready} | {o.backend for report in broken for o in report.outcomes}
-    for lane in lanes:
-        if lane.name not in seen and lane.name in request.backends:
-            raise BackendError(f"{lane.name}: its framework is not installed (see `convsuite list backends`)")
+def _tell_absent(request: Request, console: Console, lanes: list[Lane], ready: list[Lane]) -> None:
+    """Say which backends cannot take part here. Raise BackendError where one of them was named, or none is left."""
+    absent = [(lane, r.message) for lane in lanes if isinstance(r := lane.closed_by, Failure) and r.missing]
+    for lane, message in absent:
+        if lane.name in request.backends:
+            raise BackendError(f"{lane.name}: {message} (see `convsuite list backends`)")
+        console.print(f"{lane.name} is left out: {message}", markup=False, highlight=False, soft_wrap=True)
+    if len(absent) == len(lanes) and not ready:
+        raise BackendError(f"no backend can compute on {request.device} here")
 
 
 def _summarize(request: Request, console: Console, tally: Tally, number: int, state: str) -> None:

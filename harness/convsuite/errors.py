@@ -5,6 +5,7 @@ ConvsuiteError
 ├── CaseError         a case breaks a rule of its operation; `casefile` turns it into a CaseFileError
 ├── SelectorError     a selector that matches nothing or cannot be read
 ├── BackendError      a backend that is unknown, absent or broken
+│   └── DeviceError       a device that a backend does not have, or does not find here
 ├── KnownFailureError a known-failure list is refused
 └── StoreError        the results database cannot be opened or written
 """
@@ -34,6 +35,10 @@ class SelectorError(ConvsuiteError):
 
 class BackendError(ConvsuiteError):
     """A backend that is unknown, or was asked for and is absent or broken."""
+
+
+class DeviceError(BackendError):
+    """A device that a backend does not have, or does not find on this machine; that is no defect."""
 
 
 class KnownFailureError(ConvsuiteError):

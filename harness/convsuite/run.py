@@ -74,7 +74,8 @@ _Busy = dict[Future[Any], tuple[Lane, _Work | None]]  # what each lane is at: a 
 def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
     """Import every lane's backend, all at once. Return the lanes that work, and reports on those that are broken.
 
-    A lane whose framework is not installed is closed without a report: that is no failure.
+    A lane whose framework is not installed, or does not find the device, is closed without a report: that is no
+    failure, and `closed_by` says what is missing.
     """
     reports = []
     for lane, future in [(lane, lane.open()) for lane in lanes]:
@@ -83,6 +84,7 @@ def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
             lane.info, lane.state = reply, State.READY
             continue
         lane.close()
+        lane.closed_by = reply
         if not (isinstance(reply, worker.Failure) and reply.missing):
             reports.append(Report(case=None, outcomes=(_import_outcome(lane, reply),)))
     return [lane for lane in lanes if lane.state is State.READY], reports

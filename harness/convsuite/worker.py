@@ -31,7 +31,7 @@ class Failure:
 
     exception: str  # type name
     message: str
-    missing: bool = False  # the framework itself is not installed
+    missing: bool = False  # the framework itself is not installed, or has no such device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,20 +112,35 @@ def open_backend(name: str, device: str) -> Info | Failure:
     """Import the backend and its framework, once per process."""
     global _backend
     from convsuite.backend import find
+    from convsuite.errors import DeviceError
 
     started = time.perf_counter()
     cls: type[Backend] | None = None
     try:
         cls = find(name).load()
         os.environ.update(cls.environment)
-        _backend = cls(device)
+        _backend = _on_device(cls, device)
         versions = tuple((str(k), str(v)) for k, v in _backend.versions().items())
     except ModuleNotFoundError as error:
         absent = cls is not None and error.name is not None and error.name.partition(".")[0] in cls.requires
-        return _failure(error, missing=absent)
+        if absent:
+            return Failure(
+                exception="ModuleNotFoundError", message=f"its framework is not installed ({error})", missing=True
+            )
+        return _failure(error)
+    except DeviceError as error:
+        return _failure(error, missing=True)
     except BaseException as error:
         return _failure(error)
     return Info(versions=versions, environment=tuple(cls.environment.items()), import_s=time.perf_counter() - started)
+
+
+def _on_device(cls: type[Backend], device: str) -> Backend:
+    from convsuite.errors import DeviceError
+
+    if device.partition(":")[0] not in cls.devices:
+        raise DeviceError(f"computes on {', '.join(cls.devices)}, not on {device}")
+    return cls(device)
 
 
 def run_case(
