@@ -235,7 +235,8 @@ class Expected:
     """The reference's answer to one pass.
 
     `value + low` is the exact result to well beyond the case's dtype (`low` is 0 except for float64 cases, where the
-    pair is a double-double); `magnitude` is Σ|x||w| + |b|, the same operation on absolute values.
+    pair is a double-double); `magnitude` is Σ|x||w| + |b|, the same operation on absolute values: NaN where an operand in
+    the sum is not finite, infinite where float64 itself overflows, so that nothing can be said there.
     """
 
     value: NDArray[np.float64]
@@ -249,7 +250,7 @@ class Expected:
 class Verdict:
     """What the judge says of one answer. An index is in (N, C, *spatial) or weight order, from 0."""
 
-    gate: str  # exact, guaranteed, refusal, or none where nothing could be compared
+    gate: str  # exact, guaranteed, shape (an empty result), refusal, or none where nothing could be compared
     right: bool
     message: str
     compared: int = 0
