@@ -229,7 +229,7 @@ class TestUsage:
         planted({"absent": source + "    def __init__(self, device):\n        import no_such.part\n"})
         done = convsuite("check", "--cases", cases, "-b", "absent", "-b", "numpy_im2col", cwd=tmp_path)
         assert done.returncode == 2, done
-        assert "absent: its framework is not installed" in done.stderr
+        assert re.fullmatch(r"convsuite: absent: .*(not installed|No module).*list backends.*\n", done.stderr)
 
     def test_an_unknown_key(self, cases: Path) -> None:
         assert "strid is no key to select by; did you mean stride?" in refused("check", "--cases", cases, "strid=2")
