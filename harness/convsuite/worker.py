@@ -111,6 +111,7 @@ def _end_with_parent() -> None:
 def open_backend(name: str, device: str) -> Info | Failure:
     """Import the backend and its framework, once per process."""
     global _backend
+    from convsuite import declared
     from convsuite.backend import find
     from convsuite.errors import DeviceError
 
@@ -120,7 +121,7 @@ def open_backend(name: str, device: str) -> Info | Failure:
         cls = find(name).load()
         os.environ.update(cls.environment)
         _backend = _on_device(cls, device)
-        versions = tuple((str(k), str(v)) for k, v in _backend.versions().items())
+        versions = tuple((declared.plain(k), declared.plain(v)) for k, v in _backend.versions().items())
     except ModuleNotFoundError as error:
         absent = cls is not None and error.name is not None and error.name.partition(".")[0] in cls.requires
         if absent:
@@ -225,12 +226,14 @@ def _answered(
     backend: Backend, case: Case, pass_: Pass, support: Support, pair: tuple[Any, Any], wrote_into: tuple[str, ...]
 ) -> PassAnswer:
     """Bring both runs' results back; the second only where it differs."""
+    from convsuite import declared
+
     first, second = (_array(backend, result, pass_.role, case) for result in pair)
     same = _same_bits(first, second)
     return PassAnswer(
         pass_=pass_,
         support=support,
-        numerics=backend.numerics(case, pass_),
+        numerics=declared.numerics(backend.numerics(case, pass_)),
         array=first,
         dtype=_dtype(backend, pair[0], case),
         again=None if same else second,
@@ -241,14 +244,15 @@ def _answered(
 
 def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
     """Return the backend's declaration; one that raises while declaring is an error of that backend."""
+    from convsuite import declared
     from convsuite.case import Level, Pass, Support
 
     if not hasattr(backend, case.operation):
         return Support.unsupported(f"has no {case.operation}"), None
     try:
-        support = backend.support(case)
+        support = declared.support(backend.support(case))
         if pass_ is not Pass.FORWARD and support.level is not Level.UNSUPPORTED:
-            gradient = backend.gradient_support(case)
+            gradient = declared.support(backend.gradient_support(case))
             support = gradient if gradient.level is not Level.NATIVE else support
     except BaseException as error:
         return Support.native(), _failure(error)
@@ -286,7 +290,9 @@ def _array(backend: Backend, result: Any, role: str, case: Case) -> Any:
 
 
 def _dtype(backend: Backend, result: Any, case: Case) -> str:
-    return "" if result is None else backend.dtype_name(result, case)
+    from convsuite.declared import plain
+
+    return "" if result is None else plain(backend.dtype_name(result, case))
 
 
 def _same_bits(first: Any, second: Any) -> bool:

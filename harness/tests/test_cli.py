@@ -197,6 +197,43 @@ class TestCheck:
         assert re.search(rf"nomodule +broken: there is no module {module.stem}", listed.stdout)
         assert re.search(r"^fine +installed", listed.stdout, re.MULTILINE)
 
+    def test_declarations_that_make_no_sense_stop_nobody_else(
+        self, cases: Path, tmp_path: Path, planted: Plant
+    ) -> None:
+        sources = {
+            name: f"{RIGHT.replace(' as Planted', '')}import convsuite\n{code}" for name, (code, _) in NONSENSE.items()
+        }
+        planted(sources)
+        options = [word for name in (*NONSENSE, "numpy_im2col") for word in ("-b", name)]
+        done = convsuite("check", "--cases", cases, "conv/some/plain", *options, "--json", cwd=tmp_path)
+        outcomes = [strict(line) for line in done.stdout.splitlines()[:-1]]
+        said = {o["backend"]: f"{o['status']}: {o['message']}" for o in outcomes}
+        for name, (_, due) in NONSENSE.items():
+            assert said[name].startswith(due), said[name]
+        assert said["numpy_im2col"] == "passed: "
+
+
+def nonsense(method: str, said: str) -> str:
+    return f"class Planted(NumpyIm2col):\n    def {method}:\n        return {said}\n"
+
+
+# name → (the class, what becomes of its case)
+NONSENSE = {
+    "support_none": (nonsense("support(self, case)", "None"), "error: TypeError: support must return a Support"),
+    "reason_none": (nonsense("support(self, case)", "convsuite.Support.composed(None)"), "passed: "),
+    "reason_odd": (
+        nonsense("support(self, case)", "convsuite.Support.unsupported('\\ud800')"), "unsupported: \\ud800",
+    ),
+    "numerics_none": (nonsense("numerics(self, case, pass_)", "None"), "error: TypeError: numerics must return"),
+    "numerics_odd": (
+        nonsense("numerics(self, case, pass_)", "convsuite.Numerics(accumulator='float8')"),
+        "error: ValueError: numerics names the dtype 'float8'",
+    ),
+    "version_odd": (nonsense("versions(self)", "{'x': '\\ud800'}"), "passed: "),
+    "no_version": (nonsense("versions(self)", "{}"), "passed: "),
+    "dtype_odd": (nonsense("dtype_name(self, result, case)", "'\\ud800'"), "mismatch: dtype \\ud800, float32 was due"),
+}  # fmt: skip
+
 
 INFINITE = """
 import numpy as np

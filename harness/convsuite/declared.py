@@ -1,0 +1,29 @@
+"""What a backend says of itself, checked in its own process: nothing that it makes up may stop the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convsuite.case import DTYPES, Level, Numerics, Support
+
+
+def plain(said: object) -> str:
+    """Return a text that can be stored and printed: a lone surrogate is written out."""
+    return str(said).encode("utf-8", "backslashreplace").decode()
+
+
+def support(said: object) -> Support:
+    """Return a declaration of support; raise TypeError where it is none."""
+    if not isinstance(said, Support) or not isinstance(said.level, Level):
+        raise TypeError(f"support must return a Support, e.g. Support.native(), not {said!r}")
+    return Support(said.level, plain(said.reason))
+
+
+def numerics(said: object) -> Numerics:
+    """Return a declaration of arithmetic; raise TypeError where it is none, ValueError for a dtype without bounds."""
+    if not isinstance(said, Numerics):
+        raise TypeError(f"numerics must return a Numerics, not {said!r}")
+    for dtype in (said.accumulator, said.intermediate or said.accumulator):
+        if dtype not in DTYPES:
+            raise ValueError(f"numerics names the dtype {dtype!r}; known are {', '.join(DTYPES)}")
+    return replace(said, note=plain(said.note))
