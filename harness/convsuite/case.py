@@ -235,8 +235,8 @@ class Expected:
     """The reference's answer to one pass.
 
     `value + low` is the exact result to well beyond the case's dtype (`low` is 0 except for float64 cases, where the
-    pair is a double-double); `magnitude` is Σ|x||w| + |b|, the same operation on absolute values: NaN where an operand in
-    the sum is not finite, infinite where float64 itself overflows, so that nothing can be said there.
+    pair is a double-double); `magnitude` is Σ|x||w| + |b|, the same operation on absolute values: NaN where an operand
+    in the sum is not finite, infinite where float64 itself overflows, so that nothing can be said there.
     """
 
     value: NDArray[np.float64]
