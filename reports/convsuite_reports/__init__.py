@@ -1,0 +1,1 @@
+"""Reports: tables, pages and plots over results databases. Nothing is here yet."""
