@@ -352,8 +352,8 @@ def test_a_fault_in_one_tap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = conv._taps
     c = case(**GEOMETRIES["stride"])
 
-    def shifted(c: ConvCase) -> Iterator[tuple[Any, Any]]:
-        (tap, _), *rest = honest(c)
+    def shifted(c: ConvCase, axes: list[Any]) -> Iterator[tuple[Any, Any]]:
+        (tap, _), *rest = honest(c, axes)
         yield from [(tap, rest[-1][1]), *rest]
 
     check_literally(c, bits=10_000)
@@ -376,3 +376,19 @@ def test_terms_bound_a_large_case() -> None:
     c = case(input=[224, 224], kernel=[3, 3], padding="same", channels=64)
     assert [conv.terms(c, p) for p in Pass] == [576, 576, 2 * 224 * 224, 2 * 224 * 224]
     assert prod(conv.output_shape(c)) == 2 * 64 * 224 * 224
+
+
+@pytest.mark.parametrize("pass_", [Pass.FORWARD, Pass.GRAD_INPUT, Pass.GRAD_WEIGHT])
+@pytest.mark.parametrize("dilation", [400, 2**40])
+def test_a_huge_dilation_reads_few_positions(pass_: Pass, dilation: int) -> None:
+    """Only the middle tap meets the data, so the answer is that of a kernel of 1; 2^41 zeros are not written down."""
+    huge = case(rank=2, batch=1, input=5, kernel=3, dilation=dilation, padding="same", bias=False, passes=ALL[:3])
+    arrays = fill(huge)
+    weight = arrays[1].copy()
+    weight[..., 1, 1] = 7
+    got = conv.reference(huge, (arrays[0], weight, arrays[2]), pass_).value
+    if pass_ is Pass.GRAD_WEIGHT:
+        assert got[0, 0, 1, 1] == (arrays[0].astype(float) * arrays[2]).sum()
+        assert np.count_nonzero(got) == 1
+    else:
+        assert np.array_equal(got, 7.0 * arrays[0 if pass_ is Pass.FORWARD else 2])

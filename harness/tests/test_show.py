@@ -148,7 +148,7 @@ def test_the_page_of_a_case_that_must_be_refused() -> None:
         ({"input": 3, "kernel": 0}, "kernel must be at least 1 on every axis, not [0, 0]"),
         (
             {"input": 3, "kernel": 1, "padding": 3, "padding_mode": "reflect"},
-            "axis 0: reflect padding of 3 needs more than 3 positions",
+            "axis 0: reflect padding of 3, 3 positions give at most 2",
         ),
     ],
 )

@@ -149,8 +149,9 @@ def terms(case: ConvCase, pass_: Pass) -> int:
             return taps * (case.input_shape[1] // case.groups)
         case Pass.GRAD_INPUT:
             # padding may show one position several times, and a stride lets a tap miss it
-            windows = output_shape(case)[2:]
-            axes = zip(_indices(case), windows, case.kernel, case.stride, case.dilation, strict=True)
+            sizes = zip(case.input_shape[2:], case.padding.pads, strict=True)
+            index = (window.shown(n, low, case.padding.mode) for n, (low, _) in sizes)
+            axes = zip(index, output_shape(case)[2:], case.kernel, case.stride, case.dilation, strict=True)
             return prod(window.most_met(*axis) for axis in axes) * (case.out_channels // case.groups)
         case _:
             return case.input_shape[0] * prod(output_shape(case)[2:])
@@ -175,90 +176,143 @@ def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Ex
 
 
 def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
+    x, w, *rest = arrays
+    w = w.reshape(case.groups, case.out_channels // case.groups, case.input_shape[1] // case.groups, *case.kernel)
+    match pass_:
+        case Pass.FORWARD:
+            return _forward(case, x, w, rest[0] if case.bias else None, arithmetic)
+        case Pass.GRAD_INPUT:
+            return _grad_input(case, w, rest[-1], arithmetic)
+        case Pass.GRAD_WEIGHT:
+            return _grad_weight(case, x, w.shape, rest[-1], arithmetic)
+        case Pass.GRAD_BIAS:
+            return _grad_bias(case, rest[-1], arithmetic)
+
+
+def _forward(case: ConvCase, x: Real, w: Real, bias: Real | None, arithmetic: Arithmetic) -> Real:
     import numpy as np
 
-    x, w, *rest = arrays
-    bias = rest.pop(0) if case.bias else None
-    groups, (n, c_in), c_out = case.groups, case.input_shape[:2], case.out_channels
-    out = output_shape(case)
-    positions = prod(out[2:])
-    w = w.reshape(groups, c_out // groups, c_in // groups, *case.kernel)
-    if pass_ is Pass.FORWARD:
-        padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
-        total = np.zeros((arithmetic.parts, n, groups, c_out // groups, positions))
-        for tap, where in _taps(case):
-            seen = padded[where].reshape(n, groups, c_in // groups, positions)
-            arithmetic.add(total, (), arithmetic.matmul(w[tap], seen))
-        if bias is not None:
-            column = np.zeros((arithmetic.parts, groups, c_out // groups, 1))
-            column[0] = bias.reshape(groups, c_out // groups, 1)
-            arithmetic.add(total, (), np.broadcast_to(column[:, None], total.shape))
-        return total.reshape(arithmetic.parts, *out)
-    grad = rest[0].reshape(n, groups, c_out // groups, positions)
-    if pass_ is Pass.GRAD_BIAS:
-        every = np.zeros((arithmetic.parts, c_out, n * positions))
-        every[0] = np.moveaxis(rest[0].reshape(n, c_out, positions), 1, 0).reshape(c_out, n * positions)
-        return arithmetic.reduce(every, -1)
-    if pass_ is Pass.GRAD_WEIGHT:
-        padded = _pad(case, x).reshape(n, groups, c_in // groups, *_padded_sizes(case))
-        total = np.zeros((arithmetic.parts, *w.shape))
-        # one long axis of all (batch, position) pairs, so that a weight's gradient is one sum
-        flat = np.moveaxis(grad, 0, 2).reshape(groups, c_out // groups, n * positions)
-        for tap, where in _taps(case):
-            seen = padded[where].reshape(n, groups, c_in // groups, positions)
-            rows = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, c_in // groups)
-            total[tap] = arithmetic.matmul(flat, rows)
-        return total.reshape(arithmetic.parts, c_out, c_in // groups, *case.kernel)
-    padded_grad = np.zeros((arithmetic.parts, n, groups, c_in // groups, *_padded_sizes(case)))
-    for tap, where in _taps(case):
+    axes, out = _axes(case), output_shape(case)
+    groups, per_group, positions = case.groups, w.shape[1], prod(out[2:])
+    padded = _pad(case, x, axes)
+    total = np.zeros((arithmetic.parts, out[0], groups, per_group, positions))
+    for tap, where in _taps(case, axes):
+        seen = padded[where].reshape(out[0], groups, w.shape[2], positions)
+        arithmetic.add(total, (), arithmetic.matmul(w[tap], seen))
+    if bias is not None:
+        column = np.zeros((arithmetic.parts, 1, groups, per_group, 1))
+        column[0] = bias.reshape(groups, per_group, 1)
+        arithmetic.add(total, (), np.broadcast_to(column, total.shape))
+    return total.reshape(arithmetic.parts, *out)
+
+
+def _grad_input(case: ConvCase, w: Real, grad: Real, arithmetic: Arithmetic) -> Real:
+    import numpy as np
+
+    axes, out = _axes(case), output_shape(case)
+    grad = grad.reshape(out[0], case.groups, w.shape[1], prod(out[2:]))
+    channels = (out[0], case.groups, w.shape[2])
+    padded = np.zeros((arithmetic.parts, *channels, *(len(axis.shown) for axis in axes)))
+    for tap, where in _taps(case, axes):
         share = arithmetic.matmul(w[tap].swapaxes(-1, -2), grad)
-        arithmetic.add(padded_grad, where, share.reshape(arithmetic.parts, n, groups, c_in // groups, *out[2:]))
-    return _fold(case, padded_grad.reshape(arithmetic.parts, n, c_in, *_padded_sizes(case)), arithmetic)
+        arithmetic.add(padded, where, share.reshape(arithmetic.parts, *channels, *out[2:]))
+    return _fold(case, padded.reshape(arithmetic.parts, *case.input_shape[:2], *padded.shape[4:]), axes, arithmetic)
 
 
-def _taps(case: ConvCase) -> Iterator[tuple[Any, Any]]:
-    """Yield each tap's index in the weight, and that of the padded positions that it meets, one for each output."""
-    for tap in product(*(range(k) for k in case.kernel)):
-        where = tuple(
-            slice(t * d, t * d + (size - 1) * s + 1, s) if size else slice(0, 0)
-            for t, d, s, size in zip(tap, case.dilation, case.stride, output_shape(case)[2:], strict=True)
+def _grad_weight(case: ConvCase, x: Real, shape: tuple[int, ...], grad: Real, arithmetic: Arithmetic) -> Real:
+    import numpy as np
+
+    axes, out = _axes(case), output_shape(case)
+    groups, per_group, channels, *_ = shape
+    n, positions = out[0], prod(out[2:])
+    padded = _pad(case, x, axes)
+    total = np.zeros((arithmetic.parts, *shape))
+    # one long axis of all (batch, position) pairs, so that a weight's gradient is one sum
+    flat = np.moveaxis(grad.reshape(n, groups, per_group, positions), 0, 2).reshape(groups, per_group, n * positions)
+    for tap, where in _taps(case, axes):
+        seen = padded[where].reshape(n, groups, channels, positions)
+        rows = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, channels)
+        total[tap] = arithmetic.matmul(flat, rows)
+    return total.reshape(arithmetic.parts, case.out_channels, channels, *case.kernel)
+
+
+def _grad_bias(case: ConvCase, grad: Real, arithmetic: Arithmetic) -> Real:
+    import numpy as np
+
+    n, c_out, *sizes = output_shape(case)
+    every = np.zeros((arithmetic.parts, c_out, n * prod(sizes)))
+    every[0] = np.moveaxis(grad.reshape(n, c_out, prod(sizes)), 1, 0).reshape(c_out, n * prod(sizes))
+    return arithmetic.reduce(every, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One padded spatial axis, as far as windows read it."""
+
+    shown: list[int]  # for each position kept, the input position that it shows; −1 for a zero
+    where: list[Any]  # for each tap, the positions kept that it meets, one for each output
+
+
+def _axes(case: ConvCase) -> list[_Axis]:
+    """Return the padded axes: whole, or only the positions that windows read where those are few among many.
+
+    A dilation of 2^24 pads with 2^25 zeros, of which three are read.
+    """
+    geometry = [
+        (n, low, n + low + high, k, s, d, out)
+        for n, (low, high), k, s, d, out in zip(
+            case.input_shape[2:], case.padding.pads, case.kernel, case.stride, case.dilation, output_shape(case)[2:],
+            strict=True,
         )
+    ]  # fmt: skip
+    whole = all(padded <= 4 * k * out + 1024 for _, _, padded, k, _, _, out in geometry)
+    axes = []
+    for n, low, padded, k, s, d, out in geometry:
+        index = window.shown(n, low, case.padding.mode)
+        if whole:
+            where: list[Any] = [slice(t * d, t * d + (out - 1) * s + 1, s) if out else slice(0) for t in range(k)]
+            kept: Sequence[int] = range(padded)
+        else:
+            kept = sorted({p * s + t * d for p, t in product(range(out), range(k))})
+            place = {position: at for at, position in enumerate(kept)}
+            where = [[place[p * s + t * d] for p in range(out)] for t in range(k)]
+        axes.append(_Axis(shown=[index(position) for position in kept], where=where))
+    return axes
+
+
+def _taps(case: ConvCase, axes: list[_Axis]) -> Iterator[tuple[Any, Any]]:
+    """Yield each tap's index in the weight, and that of the padded positions that it meets, one for each output."""
+    import numpy as np
+
+    for tap in product(*(range(k) for k in case.kernel)):
+        where = tuple(axis.where[t] for axis, t in zip(axes, tap, strict=True))
+        if not isinstance(where[0], slice):
+            where = np.ix_(*(np.array(at, dtype=np.intp) for at in where))
         index = tuple(k - 1 - t for t, k in zip(tap, case.kernel, strict=True)) if case.flip else tap
         yield (..., *index), (..., *where)
 
 
-def _padded_sizes(case: ConvCase) -> tuple[int, ...]:
-    return tuple(n + low + high for n, (low, high) in zip(case.input_shape[2:], case.padding.pads, strict=True))
-
-
-def _indices(case: ConvCase) -> list[list[int]]:
-    return [
-        window.padded_index(n, low, high, case.padding.mode)
-        for n, (low, high) in zip(case.input_shape[2:], case.padding.pads, strict=True)
-    ]
-
-
-def _pad(case: ConvCase, x: Real) -> Real:
-    """Return the input as the windows see it."""
+def _pad(case: ConvCase, x: Real, axes: list[_Axis]) -> Real:
+    """Return the input as the windows see it, its channels in groups."""
     import numpy as np
 
-    padded = np.zeros((*case.input_shape[:2], *_padded_sizes(case)))
-    shown = [[(at, p) for at, p in enumerate(index) if p >= 0] for index in _indices(case)]
-    to: Any = (..., *np.ix_(*([at for at, _ in axis] for axis in shown)))
-    taken: Any = (..., *np.ix_(*([p for _, p in axis] for axis in shown)))
+    n, c_in = case.input_shape[:2]
+    padded = np.zeros((n, c_in, *(len(axis.shown) for axis in axes)))
+    to: Any = (..., *np.ix_(*([at for at, p in enumerate(axis.shown) if p >= 0] for axis in axes)))
+    taken: Any = (..., *np.ix_(*([p for p in axis.shown if p >= 0] for axis in axes)))
     padded[to] = x[taken]
-    return padded
+    return padded.reshape(n, case.groups, c_in // case.groups, *padded.shape[2:])
 
 
-def _fold(case: ConvCase, padded: Real, arithmetic: Arithmetic) -> Real:
+def _fold(case: ConvCase, padded: Real, axes: list[_Axis], arithmetic: Arithmetic) -> Real:
     """Return each padded position's gradient to the input position that it shows; a zero's is dropped."""
     import numpy as np
 
-    for axis, index in enumerate(_indices(case)):
-        at = 3 + axis
-        folded = np.zeros((*padded.shape[:at], case.input_shape[2 + axis], *padded.shape[at + 1 :]))
+    for number, axis in enumerate(axes):
+        at = 3 + number
+        folded = np.zeros((*padded.shape[:at], case.input_shape[2 + number], *padded.shape[at + 1 :]))
         spread, gathered = np.moveaxis(padded, at, -1), np.moveaxis(folded, at, -1)
-        for position, shown in enumerate(index):
+        for position, shown in enumerate(axis.shown):
             if shown >= 0:
                 arithmetic.add(gathered, (..., shown), spread[..., position])
         padded = folded

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING
 
 from convsuite.case import Padding
 from convsuite.errors import CaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convsuite.entry import AxisPadding, PaddingEntry, Size
 
 
@@ -117,26 +120,31 @@ def window_rules(
     return broken
 
 
-def padded_index(size: int, low: int, high: int, mode: str) -> list[int]:
-    """For each position of a padded axis, the input position it shows; −1 for a zero. Negative pads crop."""
-    positions = range(-low, size + high)
+def shown(size: int, low: int, mode: str) -> Callable[[int], int]:
+    """Return what maps a position of a padded axis to the input position that it shows; to −1 where that is a zero.
+
+    Negative pads crop.
+    """
+    last = size - 1
     match mode:
         case "zeros":
-            return [p if 0 <= p < size else -1 for p in positions]
+            return lambda at: at - low if 0 <= at - low <= last else -1
         case "replicate":
-            return [min(max(p, 0), size - 1) for p in positions]
+            return lambda at: min(max(at - low, 0), last)
         case "circular":
-            return [p % size for p in positions]
+            return lambda at: (at - low) % size
         case "reflect":  # the edge itself is not repeated
-            return [p if 0 <= p < size else (-p if p < 0 else 2 * (size - 1) - p) for p in positions]
+            return lambda at: last - abs(last - abs(at - low))
     raise ValueError(f"{mode!r} is no padding mode")
 
 
-def most_met(index: list[int], windows: int, kernel: int, stride: int, dilation: int) -> int:
-    """How many pairs of window and tap meet the input position that is met most; `index` is from `padded_index`."""
-    met: Counter[int] = Counter()
-    for tap in range(kernel if windows else 0):
-        first = tap * dilation
-        met.update(index[first : first + (windows - 1) * stride + 1 : stride])
+def padded_index(size: int, low: int, high: int, mode: str) -> list[int]:
+    """For each position of a padded axis, the input position it shows; −1 for a zero."""
+    return list(map(shown(size, low, mode), range(size + low + high)))
+
+
+def most_met(index: Callable[[int], int], windows: int, kernel: int, stride: int, dilation: int) -> int:
+    """How many pairs of window and tap meet the input position that is met most; `index` is from `shown`."""
+    met = Counter(index(p * stride + t * dilation) for p, t in product(range(windows), range(kernel)))
     del met[-1]
     return max(met.values(), default=0)
