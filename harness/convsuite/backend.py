@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "Registered", "find", "registered"]
 
 GROUP = "convsuite.backends"
+_EXTRAS = ("torch", "tensorflow", "keras", "jax")  # of the distribution convsuite
 Native = Any  # an array of the backend's framework
 Function = Callable[..., Native]  # operands in, result out
 Gradient = Callable[[Sequence[Native], Native], Sequence[Native]]  # (operands, grad_output) → one gradient an operand
@@ -138,8 +139,10 @@ class Registered:
         """
         if not self._ours or self.broken():
             return ""
-        absent = [module for module in self.load().requires if not _there(module)]
-        return f"'convsuite[{','.join(absent)}]'" if absent else ""
+        modules = self.load().requires
+        absent = [module for module in modules if not _there(module)]
+        extras = [module for module in absent if module in _EXTRAS] or list(modules[:1])  # jaxlib comes with jax
+        return f"'convsuite[{','.join(extras)}]'" if absent else ""
 
     def broken(self) -> str:
         """Return why the entry point leads to no backend, as far as that can be told here, or ""."""
