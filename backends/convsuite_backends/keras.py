@@ -167,6 +167,8 @@ class _KerasLayer(_KerasOps):
             return "Keras layers compute in floating point"
         if _strided(case) and _dilated(case):
             return "Keras layers refuse a stride together with a dilation"
+        if case.expect.error is None and not case.out_channels:
+            return "a Keras layer needs a filter at least"
         if case.expect.error == "channels":
             return "a Keras layer makes its weight to fit the input"
         return ""
@@ -185,8 +187,8 @@ class KerasTensorFlow(_KerasOps, TensorFlow):
             return f"TensorFlow has no {case.dtype} convolution of this kind"
         if self.device == "cpu" and not _last(case) and not compiled and case.dtype not in self._onednn:
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
-        if case.dtype in self._onednn and not all(case.weight_shape) and not case.expect.error:
-            return "oneDNN refuses a weight without elements"
+        if self._refuses_empty(case):
+            return "TensorFlow refuses a weight without elements"
         return ""
 
     def _padding(self, case: ConvCase) -> str | None:
@@ -217,6 +219,8 @@ class KerasTorch(_KerasOps, Torch):
     name = "torch"
 
     def _lack_below(self, case: ConvCase) -> str:
+        if case.expect.error is None and not case.out_channels:
+            return "torch refuses a weight without output channels"
         absent = case.dtype in INTEGERS and _dilated(case)
         return f"torch has no {case.dtype} convolution with dilation" if absent else ""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import Case, Numerics, Operand, Pass, Support
 from convsuite.errors import DeviceError
+from convsuite.operations.window import span
 from convsuite_backends import _layout
 from convsuite_backends._framework import Framework
 
@@ -146,13 +147,21 @@ class TensorFlow(Framework):
             return "TensorFlow has no int32 convolution on GPUs" if case.dtype == "int32" else ""
         if case.rank == 3 and case.groups > 1:
             return "tf.nn.conv3d has no groups on the CPU"
+        if self._refuses_empty(case):
+            return "TensorFlow refuses a weight without elements"
         if case.dtype in self._onednn:
-            return "" if all(case.weight_shape) or case.expect.error else "oneDNN refuses a weight without elements"
+            return ""
         if not _last(case):
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if case.rank == 3 and _dilated(case):
             return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
-        return ""
+        return _beyond_int32(case) or _no_window(case)
+
+    def _refuses_empty(self, case: ConvCase) -> bool:
+        """Tell whether the case's weight has no elements, and the kernels that would compute it mind."""
+        _, channels, *_ = case.weight_shape
+        minds = case.dtype in self._onednn or case.rank == 3 or channels == 0
+        return minds and not all(case.weight_shape) and case.expect.error is None
 
     def _gradient_lack(self, case: ConvCase) -> str:
         if self.device == "cuda" or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
@@ -219,7 +228,7 @@ class TensorFlowXla(TensorFlow):
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
     def _lack(self, case: ConvCase) -> str:
-        return _no_dtype(case)
+        return _no_dtype(case) or _no_input_channels(case) or _beyond_int32(case)
 
     def _gradient_lack(self, case: ConvCase) -> str:
         return ""
@@ -238,6 +247,26 @@ def _last(case: Case) -> bool:
 def _no_dtype(case: Case) -> str:
     absent = case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
     return f"tf.nn.conv{case.rank}d has no {case.dtype}" if absent else ""
+
+
+def _no_input_channels(case: ConvCase) -> str:
+    refused = case.weight_shape[1] == 0 and case.expect.error is None
+    return "TensorFlow refuses a weight without input channels" if refused else ""
+
+
+def _beyond_int32(case: Case) -> str:
+    largest = max(*case.stride, *case.dilation)
+    return "TensorFlow holds strides and dilations in 32 bits" if largest >= 2**31 and not case.expect.error else ""
+
+
+def _no_window(case: ConvCase) -> str:
+    """Say that an empty output is the answer, by design, where a window lacks less than two strides of its input."""
+    if case.expect.error != "kernel" or min(case.kernel) < 1:
+        return ""
+    sizes = (n + low + high for n, (low, high) in zip(case.input_shape[2:], case.padding.pads, strict=True))
+    axes = zip(sizes, case.kernel, case.stride, case.dilation, strict=True)
+    missing = any(size + 2 * s <= span(k, d) for size, k, s, d in axes)
+    return "" if missing else "TensorFlow answers with an empty output where a window is a little too large"
 
 
 def _dilated(case: Case) -> bool:

@@ -35,9 +35,7 @@ class Torch(Framework):
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeviceError(
-                f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu"
-            )
+            raise DeviceError(f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu")
         if threads := os.environ.get("CONVSUITE_THREADS"):
             torch.set_num_threads(int(threads))
 
@@ -128,12 +126,18 @@ class Torch(Framework):
     def _kernel_roundings(self, case: Case, pass_: Pass) -> int:
         """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's, where they run, do not.
 
-        The weight's gradient is kept in the dtype from sample to sample, the input's from tap to tap.
+        The weight's gradient, and the bias' too where there is a dilation, is kept in the dtype from sample to sample;
+        the input's from tap to tap.
         """
         if self.device == "cuda" or case.dtype not in _layout.HALVES or _onednn_has(case.dtype):
             return 0
-        roundings = {Pass.GRAD_WEIGHT: case.input_shape[0], Pass.GRAD_INPUT: 2 * prod(case.kernel)}.get(pass_, 0)
-        return roundings if roundings > 2 or (roundings == 2 and pass_ is Pass.GRAD_WEIGHT) else 0
+        samples, taps, dilated = case.input_shape[0], prod(case.kernel), max(case.dilation) > 1
+        match pass_:
+            case Pass.GRAD_INPUT:
+                return 2 * taps if taps > 1 else 0
+            case Pass.GRAD_WEIGHT | Pass.GRAD_BIAS if pass_ is Pass.GRAD_WEIGHT or dilated:
+                return samples if samples > 1 else 0
+        return 0
 
 
 def _onednn_has(dtype: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from convsuite.judge import judge
 from convsuite.operands import fill
 from convsuite.operations import conv
 from convsuite.operations.common import Common
+
+os.environ["KERAS_BACKEND"] = "torch"  # read when Keras is first imported, which TensorFlow may do
 
 Write = Callable[..., conv.ConvCase]
 Wrong = Callable[[Backend, conv.ConvCase], dict[str, str]]
