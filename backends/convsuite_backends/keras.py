@@ -101,6 +101,8 @@ class _KerasOps(Framework):
     def _lack(self, case: ConvCase) -> str:
         if self.name == "tensorflow" and _strided(case) and _dilated(case):
             return "keras.ops.conv on TensorFlow refuses a stride together with a dilation"
+        if not case.out_channels and case.expect.error is None:
+            return "Keras refuses a convolution whose output would be empty"
         return _layout.groups_unsaid(case, "keras.ops.conv")
 
     def _lack_below(self, case: ConvCase) -> str:
@@ -171,6 +173,8 @@ class _KerasLayer(_KerasOps):
             return "a Keras layer needs a filter at least"
         if case.expect.error == "channels":
             return "a Keras layer makes its weight to fit the input"
+        if not case.out_channels and case.expect.error is None:
+            return "Keras layers want at least one filter"
         return ""
 
 
