@@ -68,7 +68,9 @@ class Jax(Framework):
         tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
         numerics = replace(super().numerics(case, pass_), tf32=tf32)
         if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES:
-            return _layout.narrowed(numerics, case, None, f"XLA rounds each addition of the bias gradient to {case.dtype}")
+            return _layout.narrowed(
+                numerics, case, None, f"XLA rounds each addition of the bias gradient to {case.dtype}"
+            )
         return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
