@@ -26,4 +26,7 @@ def numerics(said: object) -> Numerics:
     for dtype in (said.accumulator, said.intermediate or said.accumulator):
         if dtype not in DTYPES:
             raise ValueError(f"numerics names the dtype {dtype!r}; known are {', '.join(DTYPES)}")
-    return replace(said, note=plain(said.note))
+    roundings = said.intermediate_roundings
+    if roundings is not None and (type(roundings) is not int or roundings < 0):
+        raise ValueError(f"numerics counts roundings from 0 on, or None where it is not known, not {roundings!r}")
+    return replace(said, note=plain(said.note), tf32=bool(said.tf32))

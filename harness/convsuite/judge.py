@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,21 @@ def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numeri
     return _compare(answer, expected, dtype, allowance(expected, dtype, numerics))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """An answer beside the reference, element by element."""
+
+    wrong: NDArray[np.bool_]
+    unchecked: NDArray[np.bool_]
+    exact: NDArray[np.bool_]  # by gate 1
+    error: Real  # |y − r|; infinite where one is a NaN or infinity and the other not
+    units: Real  # of u·B
+    guaranteed_share: Real
+    expected_share: Real
+    hollow: bool  # zeros would be within gate 2 as well: it shows nothing here
+    void: bool  # and within gate 3
+
+
 def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance) -> Verdict:
     y = answer.astype(np.float64)
     special = np.isnan(expected.magnitude)  # an operand there is NaN or infinite: the answer is, too
@@ -42,59 +58,65 @@ def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allo
         apart = np.abs(_difference(y, expected, dtype, allowed))
         astray = np.where(_same_class(y, expected.value), 0.0, inf)
         error = np.where(unchecked, 0.0, np.where(special, astray, np.nan_to_num(apart, nan=inf, posinf=inf)))
-        limit = np.where(allowed.exact, 0.0, allowed.guaranteed)
-        wrong = ~unchecked & np.where(special, error > 0, ~(error <= limit))
-        units = np.where(special, error, _ratio(error, _unit(dtype) * expected.magnitude))
-        share2 = np.where(special, error, _ratio(error, limit))
-        share3 = np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected))
-    return _verdict(answer, expected, wrong, unchecked, error, units, share2, share3, allowed)
-
-
-def _verdict(
-    answer: NDArray[Any],
-    expected: Expected,
-    wrong: NDArray[np.bool_],
-    unchecked: NDArray[np.bool_],
-    error: Real,
-    units: Real,
-    share2: Real,
-    share3: Real,
-    allowed: Allowance,
-) -> Verdict:
-    compared, count = int((~unchecked).sum()), int(wrong.sum())
-    # wrong integers all have an infinite share: the largest error among them is the worst
-    first = int(np.argmax(np.where(share2 == share2.max(), error, -1.0)))
-    worst = tuple(int(i) for i in np.unravel_index(first, share2.shape))
-    gate = "none" if not compared else "exact" if bool(np.all(allowed.exact | unchecked)) else "guaranteed"
-    got, due = float(answer[worst]), float(expected.value[worst])
-    error_units = float(units.max())
-    suspect = not count and float(share3.max()) > 1
-    if not compared:
-        message = f"none of {answer.size} elements could be checked: a partial sum may overflow or no bound is known"
-    elif count:
-        message = (
-            f"{count} of {compared} elements wrong; worst at {_list(worst)}: {_told(got, due)}{_by(gate, error_units)}"
+        limit, usual = (np.where(allowed.exact, 0.0, gate) for gate in (allowed.guaranteed, allowed.expected))
+        compared = _Compared(
+            wrong=~unchecked & np.where(special, error > 0, ~(error <= limit)),
+            unchecked=unchecked,
+            exact=allowed.exact,
+            error=error,
+            units=np.where(special, error, _ratio(error, _unit(dtype) * expected.magnitude)),
+            guaranteed_share=np.where(special, error, _ratio(error, limit)),
+            expected_share=np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected)),
+            hollow=_zeros_pass(expected.value[~unchecked], np.where(special, -1.0, limit)[~unchecked]),
+            void=_zeros_pass(expected.value[~unchecked], np.where(special, -1.0, usual)[~unchecked]),
         )
-    elif suspect:
-        factor = float(share3.max())
-        message = f"within the proven bound, but {factor:.3g} × what is expected{_by(gate, error_units)}"
-    else:
-        message = ""
+    return _verdict(answer, expected, compared)
+
+
+def _zeros_pass(r: Real, limit: Real) -> bool:
+    """Return whether zeros would pass where something else is due: then passing shows nothing."""
+    return bool(np.any(r != 0) and np.all(np.abs(r) <= limit))
+
+
+def _verdict(answer: NDArray[Any], expected: Expected, c: _Compared) -> Verdict:
+    count = int(c.wrong.sum())
+    compared = int((~c.unchecked).sum()) if count or not c.void else 0
+    # wrong integers all have an infinite share: the largest error among them is the worst
+    first = int(np.argmax(np.where(c.guaranteed_share == c.guaranteed_share.max(), c.error, -1.0)))
+    worst = tuple(int(i) for i in np.unravel_index(first, c.error.shape))
+    gate = "none" if not compared else "exact" if bool(np.all(c.exact | c.unchecked)) else "guaranteed"
+    suspect = bool(compared) and not count and float(c.expected_share.max()) > 1
     return Verdict(
         gate=gate,
-        right=compared > 0 and count == 0,
-        message=message,
+        # where the proven bound shows nothing, what real arithmetic never does is not let through
+        right=compared > 0 and count == 0 and not (c.hollow and suspect),
+        message=_sentence(c, compared, count, suspect, worst, _told(float(answer[worst]), float(expected.value[worst])))
+        + (_by(gate, float(c.units.max())) if count or suspect else ""),
         compared=compared,
         wrong=count,
-        unchecked=int(unchecked.sum()),
+        unchecked=answer.size - compared,
         worst_index=worst,
-        got=got,
-        expected=due,
-        error_units=error_units,
-        guaranteed_share=float(share2.max()),
-        expected_share=float(share3.max()),
+        got=float(answer[worst]),
+        expected=float(expected.value[worst]),
+        error_units=float(c.units.max()),
+        guaranteed_share=float(c.guaranteed_share.max()),
+        expected_share=float(c.expected_share.max()),
         suspect=suspect,
     )
+
+
+def _sentence(c: _Compared, compared: int, count: int, suspect: bool, worst: tuple[int, ...], told: str) -> str:
+    if count:
+        return f"{count} of {compared} elements wrong; worst at {_list(worst)}: {told}"
+    if c.unchecked.all():
+        return f"none of {c.error.size} elements could be checked: a partial sum may overflow or no bound is known"
+    if not compared:
+        return f"none of {c.error.size} elements could be checked: zeros would be within the bounds, too"
+    if suspect and c.hollow:
+        return f"{float(c.expected_share.max()):.3g} × what is expected, where the proven bound would let zeros pass"
+    if suspect:
+        return f"within the proven bound, but {float(c.expected_share.max()):.3g} × what is expected"
+    return ""
 
 
 def judge_refusal(answered: bool, exception: str, message: str, parameter: str) -> Verdict:
@@ -119,11 +141,20 @@ def judge_refusal(answered: bool, exception: str, message: str, parameter: str) 
 ACCIDENTS = (
     "AssertionError",
     "AttributeError",
+    "EOFError",
+    "ImportError",
+    "IndexError",
     "KeyError",
+    "KeyboardInterrupt",
     "MemoryError",
+    "ModuleNotFoundError",
     "NameError",
+    "NotImplementedError",
+    "OSError",
     "RecursionError",
+    "StopIteration",
     "SystemError",
+    "SystemExit",
     "UnboundLocalError",
     "ZeroDivisionError",
 )
@@ -183,7 +214,9 @@ def _by(gate: str, units: float) -> str:
 
 
 def _described(answer: object) -> str:
-    return "None" if answer is None else f"a {type(answer).__name__}"
+    if answer is None or isinstance(answer, str):  # a text is the worker's description of what is no array of numbers
+        return str(answer)
+    return f"a {type(answer).__name__}"
 
 
 def _list(numbers: tuple[int, ...]) -> str:

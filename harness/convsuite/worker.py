@@ -182,11 +182,12 @@ def _forward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], 
     try:
         function = _compiled("forward", case, lambda: backend.forward(case))
         native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
+        before = _seen(backend, case, native)
         first = _finished(backend, function(*native))
         if case.expect.error is not None:  # that it answered is all there is to know
             return PassAnswer(pass_=Pass.FORWARD, support=support)
         second = _finished(backend, function(*native))
-        wrote_into = _changed(backend, case, inputs, native)
+        wrote_into = _changed(case, before, _seen(backend, case, native))
         return _answered(backend, case, Pass.FORWARD, support, (first, second), wrote_into)
     except BaseException as error:
         return PassAnswer(pass_=Pass.FORWARD, support=support, failure=_failure(error))
@@ -199,14 +200,15 @@ def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic],
     support, failure = _declared(backend, case, wanted[0])
     if failure or (support.level == "unsupported" and not probe):
         return [PassAnswer(pass_=p, support=support, failure=failure) for p in wanted]
-    inputs = list(zip(case.operands, operands, strict=True))
-    roles = [o.role for o, _ in inputs[:-1]]
+    roles = [o.role for o in case.operands[:-1]]
     try:
         function = _compiled("backward", case, lambda: backend.backward(case))
-        native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
-        first = [_finished(backend, g) for g in function(native[:-1], native[-1])]
-        second = [_finished(backend, g) for g in function(native[:-1], native[-1])]
-        wrote_into = _changed(backend, case, inputs, native)
+        native = [backend.to_native(a.copy(), o, case) for o, a in zip(case.operands, operands, strict=True)]
+        before = _seen(backend, case, native)
+        first, second = ([_finished(backend, g) for g in function(native[:-1], native[-1])] for _ in range(2))
+        if len(first) != len(roles) or len(second) != len(roles):
+            raise TypeError(f"returned {len(first)} gradients for {len(roles)} operands")
+        wrote_into = _changed(case, before, _seen(backend, case, native))
     except BaseException as error:
         return [PassAnswer(pass_=p, support=support, failure=_failure(error)) for p in wanted]
     pairs = [(first[roles.index(p.role)], second[roles.index(p.role)]) for p in wanted]
@@ -278,15 +280,17 @@ def _finished(backend: Backend, result: Any) -> Any:
 
 
 def _array(backend: Backend, result: Any, role: str, case: Case) -> Any:
-    """Return a plain NumPy array where the backend gave one, its bfloat16 carried in float32; else what it gave."""
+    """Return an array of numbers where the backend gave one (bfloat16 in float32), else what it is, in words."""
     import numpy as np
 
     array = None if result is None else backend.to_numpy(result, role, case)
     if not isinstance(array, np.ndarray):
-        return None if array is None else type(array).__name__
-    return np.ascontiguousarray(array.astype(np.float32) if array.dtype.name == "bfloat16" else array).reshape(
-        array.shape
-    )
+        return "None" if array is None else f"a {type(array).__name__}"
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiu":
+        return f"an array of {array.dtype}"
+    return np.ascontiguousarray(array).reshape(array.shape)
 
 
 def _dtype(backend: Backend, result: Any, case: Case) -> str:
@@ -301,21 +305,26 @@ def _same_bits(first: Any, second: Any) -> bool:
     return isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.tobytes() == second.tobytes()
 
 
-def _same_values(first: Any, second: Any) -> bool:
-    """Return whether two arrays are equal, any NaN to any: a framework may write a NaN's bits in its own way."""
+def _seen(backend: Backend, case: Case, native: Sequence[Any]) -> list[Any]:
+    """Return the operands read back as they are now: what is rounded on the way in is not held against it here."""
     import numpy as np
 
-    return isinstance(second, np.ndarray) and np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
+    roles = ["output" if operand.role == "grad_output" else operand.role for operand in case.operands]
+    arrays = [_array(backend, array, role, case) for array, role in zip(native, roles, strict=False)]
+    return [array.copy() if isinstance(array, np.ndarray) else array for array in arrays]
 
 
-def _changed(backend: Backend, case: Case, inputs: Sequence[tuple[Any, Any]], native: Sequence[Any]) -> tuple[str, ...]:
-    """Return the roles of the operands that are no longer what they were."""
-    changed = []
-    for (operand, array), now in zip(inputs, native, strict=True):
-        role = "output" if operand.role == "grad_output" else operand.role
-        if not _same_values(array, _array(backend, now, role, case)):
-            changed.append(operand.role)
-    return tuple(changed)
+def _changed(case: Case, before: Sequence[Any], after: Sequence[Any]) -> tuple[str, ...]:
+    """Return the roles of the operands that are no longer what they were; any NaN equals any."""
+    import numpy as np
+
+    pairs = zip(case.operands, before, after, strict=False)  # the forward pass takes no grad_output
+    return tuple(
+        operand.role
+        for operand, old, new in pairs
+        if isinstance(old, np.ndarray)
+        and not (isinstance(new, np.ndarray) and np.array_equal(old, new, equal_nan=old.dtype.kind == "f"))
+    )
 
 
 def _failure(error: BaseException, missing: bool = False) -> Failure:

@@ -52,6 +52,47 @@ class Planted(NumpyIm2col):
 """
 
 
+FEW = """
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def backward(self, case):
+        whole = super().backward(case)
+        return lambda operands, grad_output: whole(operands, grad_output)[:1]
+"""
+
+NARROW = """
+import numpy as np
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def to_native(self, array, operand, case):
+        return super().to_native(array, operand, case).astype(np.float32)
+"""
+
+# rounds every partial sum to bfloat16, it says, and returns nothing but zeros
+HOLLOW = """
+from convsuite import Numerics
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def conv(self, case, x, weight, bias=None):
+        return 0 * super().conv(case, x, weight, bias)
+
+    def numerics(self, case, pass_):
+        return Numerics(accumulator="float32", intermediate="bfloat16", note="it says")
+"""
+
+LIES = """
+from convsuite import Numerics
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def numerics(self, case, pass_):
+        return Numerics(accumulator="float32", intermediate="bfloat16", intermediate_roundings="many")
+"""
+
+
 @pytest.fixture
 def cases(tmp_path: Path) -> tuple[Case, ...]:
     """The cases above."""
@@ -89,6 +130,44 @@ def test_probing_tells_what_works_by_now(cases: tuple[Case, ...], tmp_path: Path
     assert (strided.status, strided.support.level) == (Status.PASSED, "unsupported")
     assert dilated.status is Status.UNSUPPORTED
     assert dilated.message == "dense and unstrided only; tried: NotImplementedError: no dilation yet"
+
+
+def test_too_few_gradients_leave_the_forward_pass(cases: tuple[Case, ...], tmp_path: Path, planted: Plant) -> None:
+    planted({"few": FEW})
+    found = by_case(reports(cases[:1], Settings(workdir=tmp_path), "few"))
+    assert found["plain", Pass.FORWARD].status is Status.PASSED
+    gradient = found["plain", Pass.GRAD_WEIGHT]
+    assert (gradient.status, gradient.message) == (Status.ERROR, "TypeError: returned 1 gradients for 2 operands")
+
+
+def test_rounding_on_the_way_in_is_no_writing(cases: tuple[Case, ...], tmp_path: Path, planted: Plant) -> None:
+    planted({"narrow": NARROW})
+    found = by_case(reports(cases[:1], Settings(workdir=tmp_path), "narrow"))
+    outcome = found["plain", Pass.FORWARD]
+    assert (outcome.status, outcome.message) == (Status.MISMATCH, "dtype float32, float64 was due")
+
+
+@pytest.mark.parametrize("kernel", [12, 20])  # K = 144 and 400: a bound beyond the sum itself, and none at all
+def test_zeros_never_pass_behind_a_wide_declaration(tmp_path: Path, planted: Plant, kernel: int) -> None:
+    planted({"hollow": HOLLOW})
+    (tmp_path / "wide.yaml").write_text(
+        f"operation: conv\ncases:\n  - {{name: wide, dtype: bfloat16, fill: normal, input: 20, kernel: {kernel}}}\n"
+    )
+    (outcome,) = by_case(
+        reports(casefile.load([tmp_path / "wide.yaml"]).cases, Settings(workdir=tmp_path), "hollow")
+    ).values()
+    assert outcome.status is Status.UNSUPPORTED
+    assert outcome.message == "no bound that says anything: partial sums are rounded to bfloat16 (it says)"
+
+
+def test_nonsense_in_a_declaration_is_that_backends_error(
+    cases: tuple[Case, ...], tmp_path: Path, planted: Plant
+) -> None:
+    planted({"lies": LIES})
+    found = by_case(reports(cases[1:2], Settings(workdir=tmp_path), "lies", "numpy_im2col"))
+    outcome = found["strided", Pass.FORWARD]
+    assert outcome.backend == "numpy_im2col"
+    assert outcome.status is Status.PASSED
 
 
 def test_agreement_is_of_each_pair_and_pass_in_units(cases: tuple[Case, ...], tmp_path: Path, planted: Plant) -> None:

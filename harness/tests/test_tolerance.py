@@ -273,9 +273,10 @@ def test_a_sum_of_zeros_is_zero_whatever_is_declared() -> None:
 
 def test_underflow_is_allowed_for_once_a_product() -> None:
     """Ten products of 2^-150 each round to 0 in float32: the answer 0 is right, and twice the sum is too much."""
-    due = expected(10 * 2.0**-150, 10 * 2.0**-150, 10)
-    assert judge(np.zeros(1, np.float32), "float32", due, "float32", FLOAT32).right
-    assert not judge(np.float32([2.0**-144]), "float32", due, "float32", FLOAT32).right
+    sums = np.array([10 * 2.0**-150, 1])  # the second, so that zeros alone would not do
+    due = expected(sums, sums, 10)
+    assert judge(np.float32([0, 1]), "float32", due, "float32", FLOAT32).right
+    assert not judge(np.float32([2.0**-144, 1]), "float32", due, "float32", FLOAT32).right
 
 
 def test_float16_underflow_does_not_grow_with_k() -> None:
@@ -359,10 +360,27 @@ def test_bfloat16_integers_beyond_256_are_rounded_once() -> None:
 
 
 def test_beyond_gammas_pole_nothing_is_guaranteed() -> None:
-    """255 + 1 roundings of 2^-8: a bfloat16 accumulator may lose everything."""
+    """127 + 1 roundings of 2^-8 may cost all of B: what is within such a bound may be anything down to 0."""
     numerics = Numerics(accumulator="bfloat16")
-    assert allowance(expected(1, 2, 254), "bfloat16", numerics).checkable.all()
-    assert not allowance(expected(1, 2, 255), "bfloat16", numerics).checkable.any()
+    for terms, can in ((126, True), (127, False), (254, False), (255, False), (10_000, False)):
+        assert bool(allowance(expected(1, 2, terms), "bfloat16", numerics).checkable.all()) is can, terms
+
+
+def test_what_zeros_would_pass_is_not_shown() -> None:
+    """Where gate 2 lets zeros through, gate 3 decides; where that does, too, nothing can be said."""
+    numerics = Numerics(accumulator="float32")
+    due = expected(np.array([3e4, -2e4]), np.array([3e8, 3e8]), 4608)
+    bound = allowance(due, "float32", numerics)
+    assert (bound.guaranteed > 3e4).all()
+    assert (bound.expected < 2e4).all()
+    assert judge(np.float32([3e4, -2e4]), "float32", due, "float32", numerics).right
+    zeros = judge(np.zeros(2, np.float32), "float32", due, "float32", numerics)
+    assert (zeros.right, zeros.wrong, zeros.suspect) == (False, 0, True)
+    assert "where the proven bound would let zeros pass" in zeros.message
+    void = expected(np.array([3.0, -2.0]), np.array([3e8, 3e8]), 4608)
+    nothing = judge(np.float32([3, -2]), "float32", void, "float32", numerics)
+    assert (nothing.right, nothing.compared, nothing.unchecked) == (False, 0, 2)
+    assert "zeros would be within the bounds, too" in nothing.message
 
 
 def test_allowances_have_the_results_shape() -> None:
