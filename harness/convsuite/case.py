@@ -229,6 +229,14 @@ class Numerics:
     tf32: bool = False
     note: str = ""
 
+    @property
+    def narrowing(self) -> str:
+        """What widens the bounds beyond the accumulator's own, in words; "" where nothing does."""
+        often = f" at most {self.intermediate_roundings} times" if self.intermediate_roundings is not None else ""
+        said = [f"partial sums rounded to {self.intermediate}{often}"] if self.intermediate else []
+        said += ["products of operands rounded to 11 bits (TF32)"] if self.tf32 else []
+        return ", ".join(said) + (f" ({self.note})" if said and self.note else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
@@ -279,6 +287,7 @@ class Outcome:
     support: Support
     message: str = ""
     verdict: Verdict | None = None
+    numerics: Numerics | None = None  # the declared arithmetic by which it was judged
     reproducible: bool | None = None  # two runs gave the same bits
     digest: str = ""  # of the answer's bytes: equal digests are bit-identical answers
     known: str = ""  # the known failure's reason and link

@@ -64,6 +64,7 @@ def check_junit(path: Path) -> None:
 def write_junit(store: Store, run: int, path: Path, stale: Sequence[str]) -> None:
     """Write a run's outcomes as JUnit XML, row by row, and its stale known failures.
 
+    A testcase is one pass; its `time` is the case's time on its backend divided by the number of passes.
     Raise StoreError where the file cannot be written.
     """
     total, failures, skipped = (n or 0 for n in next(iter(store.rows(_SUMS, (run,)))))
@@ -74,7 +75,7 @@ def write_junit(store: Store, run: int, path: Path, stale: Sequence[str]) -> Non
             _start(xml, "testsuites", {})
             sums = {"tests": total + len(stale), "failures": failures + len(stale), "skipped": skipped}
             _start(xml, "testsuite", {"name": "convsuite", **{key: str(n) for key, n in sums.items()}})
-            for row in store.rows("SELECT * FROM outcome WHERE run = ?", (run,)):
+            for row in store.rows(_OUTCOMES, (run,)):
                 _testcase(xml, row)
             for text in stale:
                 _start(xml, "testcase", {"classname": "known_failures", "name": text})
@@ -93,9 +94,18 @@ _SUMS = f"""SELECT count(*), sum(status IN ({", ".join(f"'{s}'" for s in sorted(
     sum(status IN ('{Status.UNSUPPORTED}', '{Status.KNOWN_FAILURE}')) FROM outcome WHERE run = ?"""
 
 
+_PROPERTIES = (
+    "status", "support", "gate", "error_units", "compared", "unchecked", "suspect", "reproducible", "accumulator",
+    "intermediate", "intermediate_roundings", "tf32", "numerics_note",
+)  # fmt: skip
+# a worker's time is that of a whole case: each of its passes is given an equal part, so that JUnit's sum is right
+_OUTCOMES = """SELECT *, seconds / (SELECT count(*) FROM outcome AS o WHERE o.run = outcome.run
+    AND o.case_id = outcome.case_id AND o.backend = outcome.backend) AS part_s FROM outcome WHERE run = ?"""
+
+
 def _testcase(xml: XMLGenerator, row: Row) -> None:
     name = {"classname": f"{row['operation']}.{row['backend']}", "name": f"{row['case_id']}[{row['pass']}]"}
-    _start(xml, "testcase", {**name, "time": f"{row['seconds']:.6f}"})
+    _start(xml, "testcase", {**name, "time": f"{row['part_s']:.6f}"})
     if row["status"] in _FAILURES:
         _element(xml, "failure", {"type": row["status"], "message": row["message"]})
     elif row["status"] == Status.KNOWN_FAILURE:
@@ -103,7 +113,7 @@ def _testcase(xml: XMLGenerator, row: Row) -> None:
     elif row["status"] == Status.UNSUPPORTED:
         _element(xml, "skipped", {"type": "unsupported", "message": row["reason"]})
     _start(xml, "properties", {})
-    for key in ("status", "support", "gate", "error_units", "compared", "unchecked", "suspect", "reproducible"):
+    for key in _PROPERTIES:
         if row[key] is not None:
             _element(xml, "property", {"name": key, "value": str(row[key])})
     xml.endElement("properties")

@@ -256,6 +256,9 @@ def _columns(o: Outcome) -> dict[str, object]:
         columns |= {"gate": v.gate, "compared": str(v.compared), "wrong": str(v.wrong), "unchecked": str(v.unchecked)}
         columns |= {"error_units": f"{v.error_units:.6g}", "guaranteed_share": f"{v.guaranteed_share:.6g}"}
         columns |= {"expected_share": f"{v.expected_share:.6g}", "suspect": v.suspect}
+    if (n := o.numerics) is not None:
+        columns |= {"accumulator": n.accumulator, "intermediate": n.intermediate, "tf32": str(n.tf32).lower()}
+        columns |= {"intermediate_roundings": n.intermediate_roundings, "numerics_note": n.note}
     return columns
 
 

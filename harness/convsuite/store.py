@@ -2,7 +2,8 @@
 
 Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of
 each case
-on each backend), `agreement` (pairs of backends, summed up per operation and pass). Nothing is ever overwritten.
+on each backend), `agreement` (pairs of backends, summed up per operation and pass). An outcome is never overwritten: a
+second one of the same pass, case and backend in one run is refused. Only agreement's sums grow, and a run is closed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ CREATE TABLE outcome (
     backend TEXT NOT NULL, device TEXT NOT NULL, status TEXT NOT NULL, support TEXT NOT NULL, reason TEXT NOT NULL,
     message TEXT NOT NULL, gate TEXT, compared INTEGER, wrong INTEGER, unchecked INTEGER, worst_index TEXT, got REAL,
     expected REAL, error_units REAL, guaranteed_share REAL, expected_share REAL, suspect INTEGER NOT NULL,
-    reproducible INTEGER, digest TEXT NOT NULL, known TEXT NOT NULL, seconds REAL NOT NULL,
+    reproducible INTEGER, accumulator TEXT, intermediate TEXT, intermediate_roundings INTEGER, tf32 INTEGER,
+    numerics_note TEXT, digest TEXT NOT NULL, known TEXT NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (run, case_id, pass, backend)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE agreement (
@@ -64,7 +66,7 @@ INSERT INTO run (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (" + ", ".join("?" * 26) + ")"
+_OUTCOME = "INSERT INTO outcome VALUES (" + ", ".join("?" * 31) + ")"
 _AGREEMENT = """
 INSERT INTO agreement VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET
     compared = compared + 1, identical = identical + excluded.identical,
@@ -216,6 +218,10 @@ def _sentence(error: sqlite3.Error) -> str:
     text = str(error)
     for part, sentence in (
         (
+            "UNIQUE",
+            f"refuses a second outcome of one pass, case and backend in one run ({text}); what is there is kept",
+        ),
+        (
             "locked",
             f"another process has it locked, for {_WAIT_S:g} s now; end it, or name another file with --db",
         ),
@@ -242,10 +248,12 @@ def _outcome_row(run: int, o: Outcome) -> tuple[Any, ...]:
          v.expected_share, int(v.suspect))
         if v else (None,) * 10 + (0,)
     )  # fmt: skip
+    n = o.numerics
+    arithmetic = (n.accumulator, n.intermediate, n.intermediate_roundings, int(n.tf32), n.note) if n else (None,) * 5
     reproducible = None if o.reproducible is None else int(o.reproducible)
     return (
         run, o.case_id, o.operation, o.dtype, o.pass_.value, o.backend, o.device, o.status.value, o.support.level.value,
-        o.support.reason, o.message, *judged, reproducible, o.digest, o.known, o.seconds,
+        o.support.reason, o.message, *judged, reproducible, *arithmetic, o.digest, o.known, o.seconds,
     )  # fmt: skip
 
 

@@ -90,8 +90,9 @@ class Tally:
 
 
 def _together(case: Case | None, outcomes: Iterable[Outcome]) -> list[Finding]:
-    """Put passes of one backend together that came to the same status and message."""
-    groups: dict[tuple[str, Status, str], list[Outcome]] = {}
+    """Put passes of one backend together that came to the same status and message, judged by the same arithmetic."""
+    groups: dict[tuple[str, Status, str, str], list[Outcome]] = {}
     for o in outcomes:
-        groups.setdefault((o.backend, o.status, o.message), []).append(o)
+        under = o.numerics.narrowing if o.numerics else ""
+        groups.setdefault((o.backend, o.status, o.message, under), []).append(o)
     return [Finding(case, same[0], tuple(o.pass_ for o in same)) for same in groups.values()]

@@ -226,6 +226,8 @@ def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
     console.print(o.status.value, style=next(s for status, _, s in _COLUMNS if status is o.status), end=" ")
     _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
     _line(console, f"  {o.message}")
+    if o.numerics and o.numerics.narrowing:
+        _line(console, f"  judged under: {o.numerics.narrowing}")
     look = f"   look: {rerun.look(o)}" if finding.case and finding.passes[0] is Pass.FORWARD else ""
     _line(console, f"  rerun: {rerun.line(o)}{look}")
 

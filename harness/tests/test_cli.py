@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -40,6 +41,14 @@ class Planted(NumpyIm2col):
         if case.stride == (2, 2):
             raise ValueError("bad [red]colour[/] \\x1b[31m \\x00 ]]> \\ufffe 大\\nsecond line")
         return y
+"""
+
+NARROW = """
+from convsuite.case import Numerics
+
+class Planted(NumpyIm2col):
+    def numerics(self, case, pass_):
+        return Numerics(accumulator="float32", intermediate="bfloat16", intermediate_roundings=3, note="each tap")
 """
 
 RIGHT = "from convsuite_backends.numpy_im2col import NumpyIm2col as Planted\n"
@@ -146,6 +155,40 @@ class TestCheck:
         assert "'conv/some/gone' matches no case" in (stale.get("name") or "")
         assert skipped[0].get("name") == "conv/some/plain[forward]"
         assert skipped[0][0].get("message") == "raises where it should answer (not reported)"
+
+    def test_the_arithmetic_it_was_judged_by_is_in_every_record(
+        self, cases: Path, tmp_path: Path, planted: Plant
+    ) -> None:
+        planted({"narrow": RIGHT.replace("as Planted", "") + NARROW})
+        words = ("--cases", cases, "-b", "narrow", "--db", tmp_path / "r.db", "--junit", tmp_path / "j.xml")
+        done = convsuite("check", "conv/some/plain", "--json", *words)
+        assert json.loads(done.stdout.splitlines()[0])["numerics"] == {
+            "accumulator": "float32", "intermediate": "bfloat16", "intermediate_roundings": 3, "tf32": False,
+            "note": "each tap",
+        }  # fmt: skip
+        (test,) = ET.parse(tmp_path / "j.xml").iter("testcase")
+        told = {p.get("name"): p.get("value") for p in test.iter("property")}
+        assert (told["accumulator"], told["intermediate"], told["intermediate_roundings"]) == (
+            "float32",
+            "bfloat16",
+            "3",
+        )
+        assert (told["tf32"], told["numerics_note"]) == ("0", "each tap")
+        with sqlite3.connect(tmp_path / "r.db") as store:
+            assert store.execute("SELECT intermediate, numerics_note FROM outcome").fetchall() == [
+                ("bfloat16", "each tap")
+            ]
+
+    def test_junit_gives_the_time_of_a_case_once(self, cases: Path, tmp_path: Path) -> None:
+        words = ("-b", "naive", "-b", "numpy_im2col", "--db", tmp_path / "r.db", "--junit", tmp_path / "j.xml")
+        convsuite("check", "conv/some/strided", "--cases", cases, *words)
+        with sqlite3.connect(tmp_path / "r.db") as store:
+            spent = dict(store.execute("SELECT backend, max(seconds) FROM outcome GROUP BY backend"))
+        for backend, seconds in spent.items():
+            tests = ET.parse(tmp_path / "j.xml").iter("testcase")
+            times = [float(t.get("time") or "nan") for t in tests if t.get("classname") == f"conv.{backend}"]
+            assert len(times) == 3
+            assert sum(times) == pytest.approx(seconds, abs=3e-6)  # each is written to a microsecond
 
     def test_what_is_fixed_and_what_is_stale_are_findings(self, cases: Path, tmp_path: Path, planted: Plant) -> None:
         planted({"wrong": RIGHT})

@@ -314,6 +314,8 @@ def test_a_pass_that_is_unsupported_stays_in_the_report_of_those_that_passed(rep
     assert found["convsuite.forward.status"] == "passed"
     assert found["convsuite.forward.gate"] == "exact"
     assert found["convsuite.forward.compared"] == "16"
+    assert found["convsuite.forward.accumulator"] == "float32"
+    assert found["convsuite.forward.tf32"] == "false"
     assert found["convsuite.grad_input.status"] == "unsupported"
     assert found["convsuite.grad_input.reason"] == "no autodiff"
 

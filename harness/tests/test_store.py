@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from convsuite import store as store_room
-from convsuite.case import Agreement, Level, Outcome, Pass, Status, Support, Verdict
+from convsuite.case import Agreement, Level, Numerics, Outcome, Pass, Status, Support, Verdict
 from convsuite.environment import Environment
 from convsuite.errors import StoreError
 from convsuite.lane import Lane
@@ -37,10 +37,15 @@ VERDICT = Verdict(
     suspect=True,
 )  # fmt: skip
 
+NUMERICS = Numerics(
+    accumulator="float32", intermediate="float16", intermediate_roundings=4, tf32=True, note="why, and where"
+)
+
 OUTCOME = Outcome(
     case_id="conv/größe/k=3", operation="conv", dtype="float16", pass_=Pass.GRAD_WEIGHT, backend="torch:compile",
     device="cuda", status=Status.MISMATCH, support=Support(Level.COMPOSED, "pad, then convolve"),
-    message="1 of 12\nwrong \x00 大", verdict=VERDICT, reproducible=False, digest="00ff", known="link", seconds=0.25,
+    message="1 of 12\nwrong \x00 大", verdict=VERDICT, numerics=NUMERICS, reproducible=False, digest="00ff", known="link",
+    seconds=0.25,
 )  # fmt: skip
 
 AGREEMENT = Agreement(
@@ -82,15 +87,17 @@ class TestRoundTrip:
             "backend": "torch:compile", "device": "cuda", "status": "mismatch", "support": "composed",
             "reason": "pad, then convolve", "message": OUTCOME.message, "gate": v.gate, "compared": 12, "wrong": 1,
             "unchecked": 3, "worst_index": "0,2,1", "got": 1.5, "expected": -2.5, "error_units": 7.25,
-            "guaranteed_share": 1.5, "expected_share": 9.5, "suspect": 1, "reproducible": 0, "digest": "00ff",
-            "known": "link", "seconds": 0.25,
+            "guaranteed_share": 1.5, "expected_share": 9.5, "suspect": 1, "reproducible": 0, "accumulator": "float32",
+            "intermediate": "float16", "intermediate_roundings": 4, "tf32": 1, "numerics_note": "why, and where",
+            "digest": "00ff", "known": "link", "seconds": 0.25,
         }  # fmt: skip
 
     def test_an_outcome_without_a_verdict(self, tmp_path: Path) -> None:
         store = open_store(tmp_path / "r.db")
-        store.add(store.begin(HERE, "x"), report(replace(OUTCOME, verdict=None, reproducible=None)))
+        store.add(store.begin(HERE, "x"), report(replace(OUTCOME, verdict=None, numerics=None, reproducible=None)))
         row = one_row(store, "SELECT * FROM outcome")
         assert (row["gate"], row["worst_index"], row["reproducible"], row["suspect"]) == (None, None, None, 0)
+        assert (row["accumulator"], row["tf32"], row["numerics_note"]) == (None, None, None)
 
     @pytest.mark.parametrize(("value", "kept"), [(math.nan, None), (math.inf, math.inf), (-math.inf, -math.inf)])
     def test_values_that_are_not_finite(self, tmp_path: Path, value: float, kept: float | None) -> None:
@@ -152,6 +159,17 @@ class TestRoundTrip:
         filled(tmp_path / "r.db", 4)
         counted = open_store(tmp_path / "r.db").rows("SELECT run, count(*) FROM outcome GROUP BY run")
         assert [tuple(row) for row in counted] == [(1, 3), (2, 4)]
+
+    def test_a_second_outcome_of_the_same_is_loud_and_the_first_is_kept(self, tmp_path: Path) -> None:
+        store = open_store(tmp_path / "r.db")
+        run = store.begin(HERE, "x")
+        store.add(run, report(OUTCOME))
+        with pytest.raises(StoreError, match=r"r.db: refuses a second outcome of one pass, case and backend"):
+            store.add(run, report(replace(OUTCOME, case_id="conv/b"), replace(OUTCOME, message="another")))
+        assert one_row(store, "SELECT case_id, message FROM outcome") == {
+            "case_id": OUTCOME.case_id, "message": OUTCOME.message,
+        }  # fmt: skip
+        store.add(store.begin(HERE, "x"), report(OUTCOME))
 
     def test_an_empty_file_becomes_ours(self, tmp_path: Path) -> None:
         (tmp_path / "r.db").touch()

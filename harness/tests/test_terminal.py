@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from convsuite import terminal
-from convsuite.case import Agreement, Level, Outcome, Pass, Status, Support, Verdict
+from convsuite.case import Agreement, Level, Numerics, Outcome, Pass, Status, Support, Verdict
 from convsuite.run import IMPORT, Report
 from convsuite.tally import Tally
 from convsuite.terminal import Rerun
@@ -104,6 +104,23 @@ class TestFindings:
         text = printed(tally_of(*bad))
         assert text.count("rerun:") == 1
         assert "crash conv/a [forward, grad_input, grad_weight, grad_bias] on torch:channels_last\n  died\n" in text
+
+    def test_a_finding_says_by_which_arithmetic_it_was_judged(self) -> None:
+        bad = replace(OUTCOME, status=Status.MISMATCH, message="1 of 12 wrong")
+        narrow = Numerics(accumulator="float32", intermediate="bfloat16", note="its own kernels")
+        assert "judged under" not in printed(tally_of(replace(bad, numerics=Numerics(accumulator="float32", note="x"))))
+        text = printed(tally_of(replace(bad, numerics=narrow)))
+        assert "  1 of 12 wrong\n  judged under: partial sums rounded to bfloat16 (its own kernels)\n  rerun:" in text
+        counted = printed(tally_of(replace(bad, numerics=replace(narrow, intermediate_roundings=3, tf32=True))))
+        said = "partial sums rounded to bfloat16 at most 3 times, products of operands rounded to 11 bits (TF32)"
+        assert f"judged under: {said} (its own kernels)\n" in counted
+
+    def test_passes_judged_by_different_arithmetic_stand_apart(self) -> None:
+        bad = replace(OUTCOME, status=Status.MISMATCH, message="same words")
+        narrow = Numerics(accumulator="float32", intermediate="bfloat16")
+        text = printed(tally_of(bad, replace(bad, pass_=Pass.GRAD_BIAS, numerics=narrow)))
+        assert text.count("rerun:") == 2
+        assert text.count("judged under:") == 1
 
     def test_many_findings_are_counted_not_all_told(self) -> None:
         bad = [replace(OUTCOME, status=Status.ERROR, case_id=f"conv/{i}") for i in range(50)]
