@@ -23,7 +23,7 @@ from convsuite.case import (
     Case,
     Pass,
 )
-from convsuite.operands import suits
+from convsuite.formats import suits
 from convsuite.operations import conv
 from convsuite.operations.conv import ConvCase
 

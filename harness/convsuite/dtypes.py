@@ -1,4 +1,4 @@
-"""What is true of each dtype: roundoff, range, and rounding to it.
+"""Rounding to a dtype; what is true of each stands in `formats`.
 
 NumPy has no bfloat16; here and in every array that crosses a room, bfloat16 is a float32 array whose values are
 bfloat16's. That costs no dependency, and float32 holds them exactly.
@@ -6,44 +6,17 @@ bfloat16's. That costs no dependency, and float32 holds them exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convsuite.case import INTEGERS
+from convsuite.formats import FORMATS, Format, is_integer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """A number format: IEEE 754 binary64/32/16, bfloat16, or a two's complement integer."""
-
-    bits: int  # p: significand bits with the hidden one; every integer up to 2^bits is exact
-    largest: float
-    smallest_subnormal: float
-    carrier: str  # the NumPy dtype that carries it
-
-    @property
-    def roundoff(self) -> float:
-        """Unit roundoff u = 2^-p for round to nearest; 0 for integers, which do not round."""
-        return 2.0**-self.bits if self.smallest_subnormal else 0.0
-
-
-FORMATS = {
-    "float64": Format(
-        bits=53, largest=float(np.finfo(np.float64).max), smallest_subnormal=2.0**-1074, carrier="float64"
-    ),
-    "float32": Format(
-        bits=24, largest=float(np.finfo(np.float32).max), smallest_subnormal=2.0**-149, carrier="float32"
-    ),
-    "float16": Format(bits=11, largest=65504.0, smallest_subnormal=2.0**-24, carrier="float16"),
-    "bfloat16": Format(bits=8, largest=2.0**127 * (2 - 2.0**-7), smallest_subnormal=2.0**-133, carrier="float32"),
-    "int32": Format(bits=31, largest=2.0**31 - 1, smallest_subnormal=0.0, carrier="int32"),
-    "int8": Format(bits=7, largest=127.0, smallest_subnormal=0.0, carrier="int8"),
-}
+__all__ = ["FORMATS", "Format", "is_integer", "round_to"]
 
 
 def round_to(values: NDArray[Any], dtype: str) -> NDArray[Any]:
@@ -69,8 +42,3 @@ def _round_bfloat16(values: NDArray[Any]) -> NDArray[np.float32]:
         np.float32
     )
     return np.where(np.isfinite(single), rounded, single)
-
-
-def is_integer(dtype: str) -> bool:
-    """True for an integer dtype."""
-    return dtype in INTEGERS

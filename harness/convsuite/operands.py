@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convsuite.case import Case, Operand
-from convsuite.dtypes import FORMATS, is_integer, round_to
+from convsuite.dtypes import round_to
+from convsuite.formats import FORMATS
 from convsuite.operations import of
 
 if TYPE_CHECKING:
@@ -131,8 +132,3 @@ _FILLS: dict[str, Callable[[Case, Operand], Real]] = {
     "ramp": _ramp,
     "special": _special,
 }
-
-
-def suits(fill_name: str, dtype: str) -> bool:
-    """True where a dtype can hold a fill: integers hold no real numbers."""
-    return not is_integer(dtype) or fill_name in ("integers", "ramp", "impulse")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from convsuite.case import DTYPES, FILLS, FLOATS, Origin, Pass
-from convsuite.dtypes import FORMATS, round_to
+from convsuite.dtypes import round_to
 from convsuite.entry import ArrayEntry, ChannelsEntry, ExpectEntry, KernelEntry
-from convsuite.operands import fill, suits
+from convsuite.formats import FORMATS, suits
+from convsuite.operands import fill
 from convsuite.operations import conv
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvCase, ConvEntry

@@ -55,10 +55,3 @@ OPERATIONS: dict[str, Operation] = _load()
 def of(case: Case) -> Operation:
     """Return the operation of a case."""
     return OPERATIONS[case.operation]
-
-
-def result_shape(case: Case, pass_: Pass) -> tuple[int, ...]:
-    """Return the shape of a pass's result: the output's, or that of the operand that the gradient is to."""
-    if pass_ is Pass.FORWARD:
-        return of(case).output_shape(case)
-    return next(o.shape for o in case.operands if o.role == pass_.role)
