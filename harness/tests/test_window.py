@@ -127,16 +127,70 @@ def test_most_met_is_the_literal_count(mode: str) -> None:
         windows = window.output_size(len(index), window.span(kernel, dilation), stride)
         met = [index[w * stride + t * dilation] for w in range(windows) for t in range(kernel)]
         due = max((met.count(p) for p in range(5)), default=0)
-        assert window.most_met(window.shown(5, low, mode), windows, kernel, stride, dilation) == due
+        geometry = window.Window(5, (low, 1), mode, kernel, stride, dilation)
+        assert geometry.count == windows
+        assert window.most_met(geometry) == due
+        for dense in (True, False):
+            axis = geometry.axis(dense)
+            assert [[axis.shown[at] for at in np.arange(len(axis.shown))[tap]] for tap in axis.where] == [
+                [index[w * stride + t * dilation] for w in range(windows)] for t in range(kernel)
+            ]
 
 
 def test_most_met_by_hand() -> None:
     """Kernel 3: the middle is met by 3 windows; the edge of a replicate padding of 2 is met 1 + 2 + 3 times."""
-    assert window.most_met([0, 1, 2, 3, 4].__getitem__, 3, 3, 1, 1) == 3
-    assert window.most_met([0, 0, 0, 1, 2].__getitem__, 3, 3, 1, 1) == 6
-    assert window.most_met([-1, -1, 0].__getitem__, 1, 3, 1, 1) == 1
-    assert window.most_met([-1, -1, -1].__getitem__, 1, 3, 1, 1) == 0
-    assert window.most_met([0].__getitem__, 0, 3, 1, 1) == 0
+    assert window.most_met(window.Window(5, (0, 0), "zeros", 3, 1, 1)) == 3
+    assert window.most_met(window.Window(3, (2, 0), "replicate", 3, 1, 1)) == 6
+    assert window.most_met(window.Window(1, (2, 0), "zeros", 3, 1, 1)) == 1
+    assert window.most_met(window.Window(1, (3, -1), "zeros", 3, 1, 1)) == 0
+    assert window.most_met(window.Window(1, (0, 0), "zeros", 3, 1, 1)) == 0
+
+
+def test_a_dilation_beyond_64_bits_is_counted() -> None:
+    geometry = window.Window(5, (2**64, 2**64), "zeros", 3, 1, 2**64)
+    assert not geometry.dense
+    assert window.most_met(geometry) == 1
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+def test_runs_are_the_positions_that_show_one(mode: str) -> None:
+    axis = window.Window(5, (3, 4), mode, 1, 1, 1).axis(dense=True)
+    met = [
+        (at, to)
+        for kept, into in axis.runs
+        for at, to in zip(range(kept.start, kept.stop), range(into.start, into.stop), strict=True)
+    ]
+    assert met == [(at, to) for at, to in enumerate(axis.shown) if to >= 0]
+    assert len(axis.runs) == {"zeros": 1, "replicate": 8, "circular": 3, "reflect": 8}[mode]
+
+
+def test_an_axis_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every operand's fill needs the number, and so does the reference of each pass."""
+    geometry, made = window.Window(97, (1, 2), "zeros", 5, 1, 1), []
+    honest = window.Window.axis
+    monkeypatch.setattr(window.Window, "axis", lambda self, dense: made.append(self) or honest(self, dense))
+    assert [window.most_met(geometry) for _ in range(3)] == [5, 5, 5]
+    assert made == [geometry]
+
+
+def test_a_long_axis_is_read_tap_by_tap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not pair by pair of window and tap: Python looks at each position once."""
+    looked = 0
+    honest = window.shown
+
+    def counting(size: int, low: int, mode: str) -> Any:
+        index = honest(size, low, mode)
+
+        def look(at: int) -> int:
+            nonlocal looked
+            looked += 1
+            return index(at)
+
+        return look
+
+    monkeypatch.setattr(window, "shown", counting)
+    assert window.most_met(window.Window(3001, (0, 0), "zeros", 50, 1, 1)) == 50
+    assert looked <= 3001
 
 
 def rules(sizes: tuple[int, ...] = (5, 5), **changed: Any) -> list[tuple[tuple[str, ...], str]]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from convsuite.case import INTEGERS, Case, Expected, Literal, Operand, Pass, Work
 from convsuite.entry import ArrayEntry, BiasEntry, ChannelsEntry, Entry, KernelEntry, MemoryFormatEntry
 from convsuite.errors import CaseError
+from convsuite.formats import FORMATS
 from convsuite.operations import window
 from convsuite.operations.common import Common, literal, rank_of
+from convsuite.operations.window import Axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,13 +134,7 @@ def violations(case: ConvCase) -> list[CaseError]:
 
 def output_shape(case: ConvCase) -> tuple[int, ...]:
     """(N, C_out, *output). Only for a case without violations."""
-    spatial = (
-        window.output_size(n + low + high, window.span(k, d), s)
-        for n, k, s, d, (low, high) in zip(
-            case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding.pads, strict=True
-        )
-    )
-    return (case.input_shape[0], case.out_channels, *spatial)
+    return (case.input_shape[0], case.out_channels, *(axis.count for axis in window.windows(case)))
 
 
 def terms(case: ConvCase, pass_: Pass) -> int:
@@ -149,10 +145,7 @@ def terms(case: ConvCase, pass_: Pass) -> int:
             return taps * (case.input_shape[1] // case.groups)
         case Pass.GRAD_INPUT:
             # padding may show one position several times, and a stride lets a tap miss it
-            sizes = zip(case.input_shape[2:], case.padding.pads, strict=True)
-            index = (window.shown(n, low, case.padding.mode) for n, (low, _) in sizes)
-            axes = zip(index, output_shape(case)[2:], case.kernel, case.stride, case.dilation, strict=True)
-            return prod(window.most_met(*axis) for axis in axes) * (case.out_channels // case.groups)
+            return prod(map(window.most_met, window.windows(case))) * (case.out_channels // case.groups)
         case _:
             return case.input_shape[0] * prod(output_shape(case)[2:])
 
@@ -160,9 +153,8 @@ def terms(case: ConvCase, pass_: Pass) -> int:
 def work(case: ConvCase) -> Work:
     """FLOPs of the forward pass, padding counted; elements of input, weight, bias and output once, as bytes."""
     out = output_shape(case)
-    itemsize = {"float64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int8": 1}[case.dtype]
     elements = prod(case.input_shape) + prod(case.weight_shape) + prod(out) + (case.out_channels if case.bias else 0)
-    return Work(flops=2 * prod(out) * terms(case, Pass.FORWARD), bytes=elements * itemsize)
+    return Work(flops=2 * prod(out) * terms(case, Pass.FORWARD), bytes=elements * FORMATS[case.dtype].itemsize)
 
 
 def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
@@ -245,42 +237,14 @@ def _grad_bias(case: ConvCase, grad: Real, arithmetic: Arithmetic) -> Real:
     return arithmetic.reduce(every, -1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """One padded spatial axis, as far as windows read it."""
-
-    shown: list[int]  # for each position kept, the input position that it shows; −1 for a zero
-    where: list[Any]  # for each tap, the positions kept that it meets, one for each output
-
-
-def _axes(case: ConvCase) -> list[_Axis]:
-    """Return the padded axes: whole, or only the positions that windows read where those are few among many.
-
-    A dilation of 2^24 pads with 2^25 zeros, of which three are read.
-    """
-    geometry = [
-        (n, low, n + low + high, k, s, d, out)
-        for n, (low, high), k, s, d, out in zip(
-            case.input_shape[2:], case.padding.pads, case.kernel, case.stride, case.dilation, output_shape(case)[2:],
-            strict=True,
-        )
-    ]  # fmt: skip
-    whole = all(padded <= 4 * k * out + 1024 for _, _, padded, k, _, _, out in geometry)
-    axes = []
-    for n, low, padded, k, s, d, out in geometry:
-        index = window.shown(n, low, case.padding.mode)
-        if whole:
-            where: list[Any] = [slice(t * d, t * d + (out - 1) * s + 1, s) if out else slice(0) for t in range(k)]
-            kept: Sequence[int] = range(padded)
-        else:
-            kept = sorted({p * s + t * d for p, t in product(range(out), range(k))})
-            place = {position: at for at, position in enumerate(kept)}
-            where = [[place[p * s + t * d] for p in range(out)] for t in range(k)]
-        axes.append(_Axis(shown=[index(position) for position in kept], where=where))
-    return axes
+def _axes(case: ConvCase) -> list[Axis]:
+    """Return the padded axes: whole, or on every axis only the positions that windows read."""
+    windows = window.windows(case)
+    dense = all(axis.dense for axis in windows)
+    return [axis.axis(dense) for axis in windows]
 
 
-def _taps(case: ConvCase, axes: list[_Axis]) -> Iterator[tuple[Any, Any]]:
+def _taps(case: ConvCase, axes: list[Axis]) -> Iterator[tuple[Any, Any]]:
     """Yield each tap's index in the weight, and that of the padded positions that it meets, one for each output."""
     import numpy as np
 
@@ -292,7 +256,7 @@ def _taps(case: ConvCase, axes: list[_Axis]) -> Iterator[tuple[Any, Any]]:
         yield (..., *index), (..., *where)
 
 
-def _pad(case: ConvCase, x: Real, axes: list[_Axis]) -> Real:
+def _pad(case: ConvCase, x: Real, axes: list[Axis]) -> Real:
     """Return the input as the windows see it, its channels in groups."""
     import numpy as np
 
@@ -304,7 +268,7 @@ def _pad(case: ConvCase, x: Real, axes: list[_Axis]) -> Real:
     return padded.reshape(n, case.groups, c_in // case.groups, *padded.shape[2:])
 
 
-def _fold(case: ConvCase, padded: Real, axes: list[_Axis], arithmetic: Arithmetic) -> Real:
+def _fold(case: ConvCase, padded: Real, axes: list[Axis], arithmetic: Arithmetic) -> Real:
     """Return each padded position's gradient to the input position that it shows; a zero's is dropped."""
     import numpy as np
 
@@ -312,9 +276,8 @@ def _fold(case: ConvCase, padded: Real, axes: list[_Axis], arithmetic: Arithmeti
         at = 3 + number
         folded = np.zeros((*padded.shape[:at], case.input_shape[2 + number], *padded.shape[at + 1 :]))
         spread, gathered = np.moveaxis(padded, at, -1), np.moveaxis(folded, at, -1)
-        for position, shown in enumerate(axis.shown):
-            if shown >= 0:
-                arithmetic.add(gathered, (..., shown), spread[..., position])
+        for kept, to in axis.runs:
+            arithmetic.add(gathered, (..., to), spread[..., kept])
         padded = folded
     return padded
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convsuite.case import Padding
 from convsuite.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from convsuite.case import Case
     from convsuite.entry import AxisPadding, PaddingEntry, Size
 
 
@@ -143,8 +145,80 @@ def padded_index(size: int, low: int, high: int, mode: str) -> list[int]:
     return list(map(shown(size, low, mode), range(size + low + high)))
 
 
-def most_met(index: Callable[[int], int], windows: int, kernel: int, stride: int, dilation: int) -> int:
-    """How many pairs of window and tap meet the input position that is met most; `index` is from `shown`."""
-    met = Counter(index(p * stride + t * dilation) for p, t in product(range(windows), range(kernel)))
-    del met[-1]
-    return max(met.values(), default=0)
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One padded spatial axis, as far as windows read it."""
+
+    shown: list[int]  # for each position kept, the input position that it shows; −1 for a zero
+    where: list[Any]  # for each tap, the positions kept that it meets, one for each window: a slice or a list
+
+    @property
+    def runs(self) -> list[tuple[slice, slice]]:
+        """(positions kept, input positions) that count up side by side, in order; zeros are in none."""
+        import numpy as np
+
+        at = np.flatnonzero(np.array(self.shown, dtype=np.int64) >= 0)
+        to = np.array(self.shown, dtype=np.int64)[at]
+        breaks = np.flatnonzero((np.diff(at) != 1) | (np.diff(to) != 1)) + 1
+        starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(at)]
+        pairs = zip(starts, ends, strict=True) if len(at) else ()
+        return [(slice(int(at[i]), int(at[j - 1]) + 1), slice(int(to[i]), int(to[j - 1]) + 1)) for i, j in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a window does on one axis."""
+
+    size: int  # of the input
+    pads: tuple[int, int]
+    mode: str
+    kernel: int
+    stride: int
+    dilation: int
+
+    @property
+    def padded(self) -> int:
+        """Positions of the padded axis."""
+        return self.size + sum(self.pads)
+
+    @property
+    def count(self) -> int:
+        """Number of windows that fit."""
+        return output_size(self.padded, span(self.kernel, self.dilation), self.stride)
+
+    @property
+    def dense(self) -> bool:
+        """False where windows read few positions among many: a dilation of 2^24 pads with 2^25 zeros and reads 3."""
+        return self.padded <= 4 * self.kernel * self.count + 1024
+
+    def axis(self, dense: bool) -> Axis:
+        """Return the whole padded axis, or only the positions that windows read."""
+        k, s, d, out = self.kernel, self.stride, self.dilation, self.count
+        kept: Sequence[int] = range(self.padded)
+        if dense:
+            where: list[Any] = [slice(t * d, t * d + (out - 1) * s + 1, s) if out else slice(0) for t in range(k)]
+        else:
+            kept = sorted({p * s + t * d for p, t in product(range(out), range(k))})
+            place = {position: at for at, position in enumerate(kept)}
+            where = [[place[p * s + t * d] for p in range(out)] for t in range(k)]
+        return Axis(shown=list(map(shown(self.size, self.pads[0], self.mode), kept)), where=where)
+
+
+def windows(case: Case) -> list[Window]:
+    """Return what a case's window does on each spatial axis."""
+    axes = zip(case.input_shape[2:], case.padding.pads, case.kernel, case.stride, case.dilation, strict=True)
+    return [Window(n, pads, case.padding.mode, k, s, d) for n, pads, k, s, d in axes]
+
+
+@lru_cache(maxsize=1024)  # every operand's fill asks, and the reference of each pass
+def most_met(window: Window) -> int:
+    """How many pairs of window and tap meet the input position that is met most."""
+    import numpy as np
+
+    axis = window.axis(window.dense)
+    met, total = np.zeros(len(axis.shown), dtype=np.int64), np.zeros(window.size, dtype=np.int64)
+    for positions in axis.where:  # one tap meets a position once at most
+        met[positions] += 1
+    for kept, to in axis.runs:
+        total[to] += met[kept]
+    return int(total.max(initial=0))
