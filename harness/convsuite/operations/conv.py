@@ -8,7 +8,7 @@ every spatial axis, which is the convolution of mathematics. Every operation's m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -62,50 +62,31 @@ CASE = ConvCase
 
 def resolve(entry: ConvEntry, common: Common) -> ConvCase:
     """Resolve what was written to a case. Raise CaseError where it cannot even be said what is meant."""
-    x, k = _array(entry.input, "input"), _kernel(entry.kernel)
+    k = _kernel(entry.kernel)
     rank = rank_of(entry.rank, k.size, k.values, "kernel")
-    x_literal = literal(x.values, rank, ("input", "values")) if x.values is not None else None
-    w_literal = literal(k.values, rank, ("kernel", "values")) if k.values is not None else None
-    sizes = x_literal.shape[2:] if x_literal else _sizes(x.size, entry, rank)
-    kernel = w_literal.shape[2:] if w_literal else window.per_axis(_needed(k.size, "kernel"), rank, "kernel")
-    channels = _channels(entry, x_literal, w_literal)
-    batch = x_literal.shape[0] if x_literal else (1 if entry.batch is None else entry.batch)
-    if x_literal and entry.batch not in (None, batch):
-        raise CaseError(("batch",), f"batch is {entry.batch}, the values written out have {batch}")
+    operands = _operands(entry, k, rank)
+    batch, c_in, *sizes = operands[0].shape
+    c_out, _, *kernel = operands[1].shape
     stride = window.per_axis(entry.stride, rank, "stride")
     dilation = window.per_axis(entry.dilation, rank, "dilation")
-    padding = window.resolve_padding(entry.padding, entry.padding_mode, sizes, kernel, stride, dilation)
-    claimed = w_literal.shape[1] if w_literal else k.channels
-    if claimed is None:
-        claimed = channels.in_ // max(1, abs(entry.groups))
-    memory = entry.memory_format
-    formats = (
-        memory
-        if isinstance(memory, MemoryFormatEntry)
-        else MemoryFormatEntry(input=memory, weight=memory, grad_output=memory)
-    )
-    operands = [
-        Operand(role="input", shape=(batch, channels.in_, *sizes), literal=x_literal, memory_format=formats.input),
-        Operand(role="weight", shape=(channels.out, claimed, *kernel), literal=w_literal, memory_format=formats.weight),
-    ]
-    if entry.bias is not False:
-        operands.append(Operand(role="bias", shape=(channels.out,), literal=_bias(entry.bias, channels.out)))
     case = ConvCase(
         id=common.id,
         operation=NAME,
-        input_shape=(batch, channels.in_, *sizes),
-        kernel=kernel,
+        input_shape=(batch, c_in, *sizes),
+        kernel=tuple(kernel),
         stride=stride,
         dilation=dilation,
-        padding=padding,
-        operands=tuple(operands),
-        out_channels=channels.out,
+        padding=window.resolve_padding(
+            entry.padding, entry.padding_mode, tuple(sizes), tuple(kernel), stride, dilation
+        ),
+        operands=operands,
+        out_channels=c_out,
         groups=entry.groups,
         bias=entry.bias is not False,
         flip=entry.flip,
         **common.shared(entry, rank),
     )
-    return _with_grad_output(case, formats.grad_output) if case.wants_gradient and not violations(case) else case
+    return _with_grad_output(case, entry) if case.wants_gradient and not violations(case) else case
 
 
 def violations(case: ConvCase) -> list[CaseError]:
@@ -282,11 +263,48 @@ def _fold(case: ConvCase, padded: Real, axes: list[Axis], arithmetic: Arithmetic
     return padded
 
 
-def _with_grad_output(case: ConvCase, memory_format: str) -> ConvCase:
-    from dataclasses import replace
+def _operands(entry: ConvEntry, k: KernelEntry, rank: int) -> tuple[Operand, ...]:
+    """Return the input, the weight and, where there is one, the bias."""
+    x, formats = _array(entry.input, "input"), _formats(entry)
+    x_literal = literal(x.values, rank, ("input", "values")) if x.values is not None else None
+    w_literal = literal(k.values, rank, ("kernel", "values")) if k.values is not None else None
+    channels = _channels(entry, x_literal, w_literal)
+    shape = x_literal.shape if x_literal else (_batch(entry), channels.in_, *_sizes(x.size, entry, rank))
+    if entry.batch not in (None, shape[0]):
+        raise CaseError(("batch",), f"batch is {entry.batch}, the values written out have {shape[0]}")
+    w_shape = w_literal.shape if w_literal else (channels.out, _claimed(entry, k, channels), *_extent(k, rank))
+    operands = (
+        Operand(role="input", shape=shape, literal=x_literal, memory_format=formats.input),
+        Operand(role="weight", shape=w_shape, literal=w_literal, memory_format=formats.weight),
+    )
+    if entry.bias is False:
+        return operands
+    return (*operands, Operand(role="bias", shape=(channels.out,), literal=_bias(entry.bias, channels.out)))
 
-    grad = Operand(role="grad_output", shape=output_shape(case), memory_format=memory_format)
+
+def _with_grad_output(case: ConvCase, entry: ConvEntry) -> ConvCase:
+    grad = Operand(role="grad_output", shape=output_shape(case), memory_format=_formats(entry).grad_output)
     return replace(case, operands=(*case.operands, grad))
+
+
+def _formats(entry: ConvEntry) -> MemoryFormatEntry:
+    said = entry.memory_format
+    if isinstance(said, MemoryFormatEntry):
+        return said
+    return MemoryFormatEntry(input=said, weight=said, grad_output=said)
+
+
+def _batch(entry: ConvEntry) -> int:
+    return 1 if entry.batch is None else entry.batch
+
+
+def _claimed(entry: ConvEntry, k: KernelEntry, channels: ChannelsEntry) -> int:
+    """Return the input channels of a group: as the weight claims, or as they must be."""
+    return channels.in_ // max(1, abs(entry.groups)) if k.channels is None else k.channels
+
+
+def _extent(k: KernelEntry, rank: int) -> tuple[int, ...]:
+    return window.per_axis(_needed(k.size, "kernel"), rank, "kernel")
 
 
 def _array(entry: ArrayEntry | int | list[int] | None, key: str) -> ArrayEntry:
