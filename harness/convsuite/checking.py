@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from rich.markup import escape
 
 from convsuite import casefile, environment, known, run, selectors, terminal
 from convsuite.backend import Registered, find, registered
-from convsuite.errors import BackendError
+from convsuite.errors import BackendError, ConvsuiteError
 from convsuite.exports import check_junit, json_outcome, json_summary, write_junit
 from convsuite.lane import Lane, Settings, close_all
 from convsuite.sources import KNOWN_FAILURES
@@ -63,17 +64,20 @@ class _Plan:
 
 def run_check(request: Request) -> int:
     """Do it all and return the exit code: 0 nothing found, 1 findings, 130 interrupted; bad input raises."""
+    if not 0 < request.timeout_s < math.inf:  # NaN, too
+        raise ConvsuiteError(f"--timeout {request.timeout_s:g}: give a number of seconds above 0")
     plan = _plan(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
     tally = Tally(stale=list(plan.stale))
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(request.db)))
-        number = store.begin(_environment(request), request.command)
-        lanes = _lanes(request, plan, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-"))))
-        stack.callback(close_all, lanes)
+        workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-")))
+        here = _environment(request)
+        lanes = list[Lane]()
         state = "stopped"
+        number = store.begin(here, request.command)
         try:
-            state = _interruptible(request, console, plan, lanes, store, number, tally)
+            state = _interruptible(request, console, plan, lanes, workdir, store, number, tally)
         finally:  # a backend that is refused, or a disk that is full: what was finished is kept, and told
             close_all(lanes)
             if tally.counts or state != "stopped":
@@ -91,8 +95,12 @@ def _plan(request: Request) -> _Plan:
     suite = casefile.load(request.folders) if request.folders else casefile.builtin()
     cases = selectors.select(suite.cases, request.selectors, request.level)
     run.contradictions(cases)
-    failures = known.load([*_known_folders(request.folders), *request.lists], environment.cpu_flags())
-    return _Plan(cases=cases, entries=entries, failures=failures, stale=failures.unmatched(suite.cases))
+    own = _known_folders(request.folders)
+    failures = known.load([*own, *request.lists], environment.cpu_flags())
+    # who names a list says that it is about these cases; one that was found may be about files that were not read
+    whole = [path for path in own if _covers(request.folders, path)]
+    stale = failures.unmatched(suite.cases, [*whole, *request.lists])
+    return _Plan(cases=cases, entries=entries, failures=failures, stale=stale)
 
 
 def _environment(request: Request) -> environment.Environment:
@@ -105,10 +113,18 @@ def _lanes(request: Request, plan: _Plan, workdir: Path) -> list[Lane]:
 
 
 def _interruptible(
-    request: Request, console: Console, plan: _Plan, lanes: list[Lane], store: Store, number: int, tally: Tally
+    request: Request,
+    console: Console,
+    plan: _Plan,
+    lanes: list[Lane],
+    workdir: Path,
+    store: Store,
+    number: int,
+    tally: Tally,
 ) -> str:
-    """Run, and return how it ended: finished, or interrupted by Ctrl-C."""
+    """Open the lanes, run, and return how it ended: finished, or interrupted by Ctrl-C."""
     try:
+        lanes += _lanes(request, plan, workdir)
         _run(request, console, plan, lanes, store, number, tally)
     except KeyboardInterrupt:
         console.print("interrupted; what was finished is kept", style="yellow")
@@ -189,6 +205,13 @@ def _known_folders(folders: Sequence[Path]) -> list[Traversable]:
     if not folders:
         return [files(casefile.BUILTIN) / KNOWN_FAILURES]
     return [known.nearest(folder) for folder in folders]
+
+
+def _covers(folders: Sequence[Path], lists: Traversable) -> bool:
+    """Return whether all of the suite that a folder of lists lies beside has been read."""
+    if not folders or not isinstance(lists, Path):
+        return True  # the suite that convsuite ships
+    return any(lists.parent.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
 def _builtin_folder() -> Path | None:

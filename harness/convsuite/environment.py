@@ -8,8 +8,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+# Terraform's variables, too, begin with TF_, and some of them are secrets
+_TENSORFLOW = (
+    "AUTO", "CPP_", "CPU_", "CUDA", "CUDNN", "DETERMINISTIC", "DISABLE", "ENABLE", "FORCE", "FP16", "GPU_", "INTE",
+    "INTR", "MKL", "NUM_", "ONEDNN", "OVERRIDE", "USE_", "XLA",
+)  # fmt: skip
 _VARIABLES = (
-    "TF_",
+    *(f"TF_{word}" for word in _TENSORFLOW),
     "XLA_",
     "JAX_",
     "KERAS_",
@@ -52,10 +57,17 @@ def cpu_flags() -> frozenset[str]:
 
 
 def observe(threads: int, cases: Path | None) -> Environment:
-    """Record this machine; `cases` is the folder whose git revision counts."""
+    """Record this machine; `cases` is the folder whose git revision counts.
+
+    The variables are those that the workers start with: ours, with what sets their number of threads. What a backend
+    adds for itself is in its own record.
+    """
     from importlib.metadata import version
 
+    from convsuite.lane import thread_environment
+
     flags = cpu_flags()
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     return Environment(
         platform=platform.platform(),
         python=platform.python_version(),
@@ -65,7 +77,7 @@ def observe(threads: int, cases: Path | None) -> Environment:
         isa=tuple(flag for flag in _ISA if flag in flags),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         threads=threads,
-        variables=tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_VARIABLES))),
+        variables=tuple(sorted((inherited | thread_environment(threads)).items())),
         cases_revision=_git_revision(cases) if cases else "",
     )
 

@@ -1,13 +1,16 @@
 """Known failures: what is expected to fail, on which versions, with the citation. Strict in both directions.
 
 One YAML file per backend in the suite's folder `known_failures/`. A listed failure that no longer happens is a finding
-(`fixed_upstream`), and so is an entry that matches no case of the suite: a list that may rot tells nothing.
+(`fixed_upstream`), and so is an entry that matches no case of the suite, or whose case the backend now declares
+unsupported: a list that may rot tells nothing. A name that no installed distribution registers is refused for the same
+reason: an entry about a backend that does not exist would never be asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from convsuite.backend import Registered, registered
 from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.entry import PassName
 from convsuite.errors import KnownFailureError
@@ -55,6 +59,7 @@ class Listed:
 
     backend: str
     place: str
+    path: Traversable  # the list, or the folder of lists, that was asked for
     entry: KnownFailure
 
     def concerns(self, variant: str) -> bool:
@@ -71,7 +76,7 @@ class KnownFailures:
 
     def judge(self, outcome: Outcome, version: str) -> Outcome:
         """Return the outcome as the list makes it: known, fixed, or as it was."""
-        if outcome.status not in (*_FAILED, Status.PASSED):
+        if outcome.status not in (*_FAILED, Status.PASSED, Status.UNSUPPORTED):
             return outcome
         for known in self.listed:
             if self.cpu_flags.issuperset(known.entry.cpu) and _applies(known, outcome, version):
@@ -79,18 +84,21 @@ class KnownFailures:
                     return replace(
                         outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})"
                     )
-                if outcome.status is Status.PASSED and known.entry.always:
-                    said = f"listed in {known.place} as {known.entry.status}, but it passed"
-                    text = f"{said}: {known.entry.reason} ({known.entry.link})"
-                    return replace(outcome, status=Status.FIXED_UPSTREAM, message=text, known=known.entry.link)
+                if outcome.status in (Status.PASSED, Status.UNSUPPORTED) and known.entry.always:
+                    return _outlived(known, outcome)
         return outcome
 
-    def unmatched(self, cases: Iterable[Case]) -> tuple[str, ...]:
-        """Return a sentence for every glob that matches no case of the whole suite, on this CPU or another."""
+    def unmatched(self, cases: Iterable[Case], whole: Collection[Traversable]) -> tuple[str, ...]:
+        """Return a sentence for every glob that matches no case, on this CPU or another.
+
+        Asked are the lists of the paths `whole`: those all of whose suite `cases` is. A list that lies above one file
+        of its suite is about other files, too.
+        """
         passes = {case.id: case.passes for case in cases}
         return tuple(
             f"{known.place}: {glob!r} matches no case{_with_pass(known.entry)}"
             for known in self.listed
+            if known.path in whole
             for glob in known.entry.cases
             if not any(fnmatchcase(id_, glob) and _has_pass(known.entry, p) for id_, p in passes.items())
         )
@@ -101,7 +109,14 @@ def load(paths: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailur
 
     A path that is not there holds no list: few suites have any.
     """
-    listed = [entry for path in paths for file, place in _lists(path) for entry in _read(file, place)]
+    names = registered()
+    listed = [
+        Listed(backend=parsed.backend, place=place, path=path, entry=entry)
+        for path in dict.fromkeys(paths)
+        for file, place in _lists(path)
+        for parsed in [_read(file, place, names)]
+        for entry in parsed.failures
+    ]
     return KnownFailures(listed=tuple(listed), cpu_flags=cpu_flags)
 
 
@@ -123,28 +138,54 @@ def _lists(path: Traversable) -> list[tuple[Traversable, str]]:
     return [(file, f"{path.name}/{file.name}") for file in inside if file.name.endswith((".yaml", ".yml"))]
 
 
-def _read(file: Traversable, place: str) -> list[Listed]:
+def _read(file: Traversable, place: str, names: Mapping[str, Registered]) -> _File:
     import yaml
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
         parsed = msgspec.convert(yaml.safe_load(file.read_bytes()), _File, strict=True)
+        _check_backend(parsed.backend, names)
         for entry in parsed.failures:
             SpecifierSet(entry.versions)
-            _check_variants(parsed.backend, entry)
+            _check_variants(parsed.backend, entry, names)
     except InvalidSpecifier as error:
         raise KnownFailureError(f"{place}: versions: {error}; write e.g. '>=2.6,<2.14'") from None
     except RecursionError:
         raise KnownFailureError(f"{place}: nested too deeply") from None
     except (yaml.YAMLError, ValueError, OSError) as error:  # a ValidationError is a ValueError
         raise KnownFailureError(f"{place}: {' '.join(str(error).split())}") from None
-    return [Listed(backend=parsed.backend, place=place, entry=entry) for entry in parsed.failures]
+    return parsed
 
 
-def _check_variants(backend: str, entry: KnownFailure) -> None:
+def _check_backend(backend: str, names: Mapping[str, Registered]) -> None:
+    families = {entry.family for entry in names.values()}
+    if backend not in families:
+        raise ValueError(f"no backend {backend!r}: {_hint(backend, families)} Is its distribution installed?")
+
+
+def _check_variants(backend: str, entry: KnownFailure, names: Mapping[str, Registered]) -> None:
     for variant in entry.variants:
         if variant.partition(":")[0] != backend:
             raise ValueError(f"{variant!r} is no variant of {backend!r}, which this list is about")
+        if variant not in names:
+            siblings = [name for name, registration in names.items() if registration.family == backend]
+            raise ValueError(f"no variant {variant!r} of {backend}: {_hint(variant, siblings)}")
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
+
+
+def _outlived(known: Listed, outcome: Outcome) -> Outcome:
+    """Return the finding that a listed failure no longer happens: it passed, or is not even tried any more."""
+    if outcome.status is Status.PASSED:
+        now = "it passed"
+    else:
+        now = f"it is declared unsupported now ({outcome.support.reason}); remove the entry or the declaration"
+    said = f"listed in {known.place} as {known.entry.status}, but {now}"
+    text = f"{said}: {known.entry.reason} ({known.entry.link})"
+    return replace(outcome, status=Status.FIXED_UPSTREAM, message=text, known=known.entry.link)
 
 
 def _has_pass(entry: KnownFailure, passes: tuple[Pass, ...]) -> bool:

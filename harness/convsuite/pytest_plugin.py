@@ -6,6 +6,7 @@ pytest loads it wherever convsuite is installed, so nothing else of convsuite is
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,8 +119,8 @@ def _looks_like_cases(path: Path) -> bool:
 
 
 def _seconds(text: str) -> float:
-    if not (number := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    if not 0 < (number := float(text)) < math.inf:  # NaN, too
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
     return number
 
 

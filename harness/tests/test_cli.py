@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from convsuite import casefile
+from convsuite import casefile, checking
 from convsuite.cli import main
 
 CASES = """
@@ -203,7 +203,28 @@ class TestCheck:
         again = convsuite(*shlex.split(rerun), cwd=tmp_path)
         assert "fixed_upstream conv/some/plain [forward] on wrong" in again.stdout
 
-    def test_a_list_about_a_backend_that_is_not_there_is_no_finding(self, cases: Path, tmp_path: Path) -> None:
+    def test_a_list_is_asked_for_stale_entries_only_with_its_whole_suite(self, cases: Path, tmp_path: Path) -> None:
+        (cases / "more.yaml").write_text(CASES.replace("large", "gone"))
+        (cases / "known_failures").mkdir()
+        listed = KNOWN.replace("wrong", "naive").replace("some/plain", "more/never").replace("some/gone", "more/gone")
+        (cases / "known_failures" / "naive.yaml").write_text(listed)
+        usual = ("check", "-b", "numpy_im2col", "--db", tmp_path / "r.db")
+        part = convsuite(*usual, "--cases", "own/some.yaml", cwd=tmp_path)
+        assert (part.returncode, "stale known failure" in part.stdout) == (0, False), part
+        whole = convsuite(*usual, "--cases", "own", cwd=tmp_path)
+        assert (whole.returncode, whole.stdout.count("stale known failure")) == (1, 1), whole
+        assert "naive.yaml: 'conv/more/never' matches no case" in whole.stdout
+
+    def test_a_named_list_is_asked_of_what_it_was_named_with(self, cases: Path, tmp_path: Path) -> None:
+        (tmp_path / "list.yaml").write_text(KNOWN.replace("wrong", "naive"))
+        words = ("--cases", "own/some.yaml", "--known-failures", "list.yaml")
+        done = convsuite("check", "-b", "numpy_im2col", *words, cwd=tmp_path)
+        assert (done.returncode, "'conv/some/gone' matches no case" in done.stdout) == (1, True), done
+
+    def test_a_list_about_a_backend_that_does_not_run_is_no_finding(
+        self, cases: Path, tmp_path: Path, planted: Plant
+    ) -> None:
+        planted({"other": RIGHT})
         (cases / "known_failures").mkdir()
         (cases / "known_failures" / "other.yaml").write_text(KNOWN.replace("wrong", "other").replace("gone", "strided"))
         done = convsuite("check", "--cases", cases, "-b", "numpy_im2col", cwd=tmp_path)
@@ -350,6 +371,23 @@ class TestUsage:
         monkeypatch.setattr(casefile, "builtin", stopped)
         result = CliRunner().invoke(main, ["list", "cases"])
         assert (result.exit_code, result.stderr) == (130, "convsuite: interrupted\n")
+
+    @pytest.mark.parametrize("timeout", ["nan", "inf"])
+    def test_a_timeout_that_is_no_number_of_seconds(self, cases: Path, tmp_path: Path, timeout: str) -> None:
+        said = refused("check", "--cases", cases, "--timeout", timeout, cwd=tmp_path)
+        assert said == f"convsuite: --timeout {timeout}: give a number of seconds above 0\n"
+
+    def test_ctrl_c_while_the_lanes_are_made_is_an_interrupted_run(
+        self, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(checking, "Lane", stopped)
+        words = ["check", "--cases", str(cases), "-b", "naive", "--db", str(tmp_path / "r.db")]
+        assert CliRunner().invoke(main, words).exit_code == 130
+        with sqlite3.connect(tmp_path / "r.db") as store:
+            assert store.execute("SELECT state FROM run").fetchall() == [("interrupted",)]
 
     @pytest.mark.parametrize("words", [["check", "--level", "ful"], ["check", "--timeout", "0"], ["chek"], ["list"]])
     def test_words_that_are_no_command(self, words: list[str]) -> None:

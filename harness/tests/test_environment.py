@@ -10,6 +10,7 @@ import pytest
 
 from convsuite import environment
 from convsuite.environment import cpu_flags, observe
+from convsuite.lane import thread_environment
 
 X86 = "processor : 0\nmodel name\t: A CPU @ 2: GHz\nflags\t\t: fpu sse4_2 avx2 fma amx_bf16\n\nflags\t\t: other\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd asimdhp sve2\n"
@@ -106,11 +107,26 @@ class TestCpu:
 
 
 def test_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("UNRELATED_SECRET", "x")
+    monkeypatch.setenv("TF_XLA_FLAGS", "--x")
     seen = observe(4, None)
-    assert ("OMP_NUM_THREADS", "3") in seen.variables
     assert "UNRELATED_SECRET" not in dict(seen.variables)
+    assert dict(seen.variables)["TF_XLA_FLAGS"] == "--x"
     assert seen.threads == 4
     assert seen.cores >= 1
     assert all((seen.platform, seen.python, seen.numpy, seen.convsuite))
+
+
+def test_variables_are_those_that_workers_start_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number of threads is the run's, whatever this process was given."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    variables = dict(observe(4, None).variables)
+    assert thread_environment(4).items() <= variables.items()
+    assert variables["OMP_NUM_THREADS"] == "4"
+
+
+@pytest.mark.parametrize("name", ["TF_CLI_CONFIG_FILE", "TF_VAR_password", "TF_TOKEN_example_org", "TF_LOG"])
+def test_another_programs_variables_are_not_recorded(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Terraform's begin as TensorFlow's do."""
+    monkeypatch.setenv(name, "x")
+    assert name not in dict(observe(1, None).variables)

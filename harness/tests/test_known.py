@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,19 @@ class TestOneEntry:
         said = "listed in known_failures/torch.yaml as mismatch, but it passed: loses a product where the stride is 3"
         assert made.message == f"{said} (https://example.org/issues/1)"
 
-    @pytest.mark.parametrize("status", [Status.ERROR, Status.CRASH, Status.TIMEOUT, Status.UNSUPPORTED])
+    def test_what_is_declared_unsupported_now_is_a_finding(self, tmp_path: Path) -> None:
+        declared = replace(outcome(Status.UNSUPPORTED), support=Support.unsupported("no such stride"))
+        made = listed(tmp_path, ENTRY).judge(declared, "2.13.0")
+        assert made.status is Status.FIXED_UPSTREAM
+        assert made.finding
+        said = "it is declared unsupported now (no such stride); remove the entry or the declaration"
+        assert made.message.startswith(f"listed in known_failures/torch.yaml as mismatch, but {said}: loses a product")
+
+    def test_what_is_not_listed_or_may_pass_stays_unsupported(self, tmp_path: Path) -> None:
+        assert judged(listed(tmp_path, ENTRY), status=Status.UNSUPPORTED, case="conv/b") is Status.UNSUPPORTED
+        assert judged(listed(tmp_path, ENTRY + "    always: false\n"), status=Status.UNSUPPORTED) is Status.UNSUPPORTED
+
+    @pytest.mark.parametrize("status", [Status.ERROR, Status.CRASH, Status.TIMEOUT])
     def test_another_status_than_listed_stays(self, tmp_path: Path, status: Status) -> None:
         assert judged(listed(tmp_path, ENTRY), status=status) is status
 
@@ -134,24 +147,29 @@ class TestStale:
         return casefile.load([tmp_path / "some.yaml"]).cases
 
     def test_a_glob_that_matches_is_in_use(self, tmp_path: Path, cases: tuple[Case, ...]) -> None:
-        assert listed(tmp_path, ENTRY).unmatched(cases) == ()
+        assert listed(tmp_path, ENTRY).unmatched(cases, [tmp_path / "known_failures"]) == ()
 
     def test_each_glob_that_matches_nothing_is_told(self, tmp_path: Path, cases: tuple[Case, ...]) -> None:
         stale = listed(tmp_path, ENTRY.replace("[conv/some/a*]", "[conv/some/a*, conv/gone/*, conv/some]"))
-        assert stale.unmatched(cases) == (
+        assert stale.unmatched(cases, [tmp_path / "known_failures"]) == (
             "known_failures/torch.yaml: 'conv/gone/*' matches no case",
             "known_failures/torch.yaml: 'conv/some' matches no case",
         )
 
     def test_a_pass_that_no_such_case_has(self, tmp_path: Path, cases: tuple[Case, ...]) -> None:
         text = ENTRY.replace("a*", "*") + "    passes: [{}]\n"
-        assert listed(tmp_path, text.format("grad_weight")).unmatched(cases) == ()
-        (told,) = listed(tmp_path, text.format("grad_bias")).unmatched(cases)
+        assert listed(tmp_path, text.format("grad_weight")).unmatched(cases, [tmp_path / "known_failures"]) == ()
+        (told,) = listed(tmp_path, text.format("grad_bias")).unmatched(cases, [tmp_path / "known_failures"])
         assert told.endswith("'conv/some/*' matches no case with grad_bias")
+
+    def test_a_list_whose_suite_was_not_read_whole_is_not_asked(self, tmp_path: Path, cases: tuple[Case, ...]) -> None:
+        stale = listed(tmp_path, ENTRY.replace("some/a*", "gone"))
+        assert len(stale.unmatched(cases, [tmp_path / "known_failures"])) == 1
+        assert stale.unmatched(cases, [tmp_path / "other"]) == ()
 
     def test_stale_on_every_cpu(self, tmp_path: Path, cases: tuple[Case, ...]) -> None:
         text = ENTRY.replace("some/a*", "gone") + "    cpu: [no_such_flag]\n"
-        assert len(listed(tmp_path, text).unmatched(cases)) == 1
+        assert len(listed(tmp_path, text).unmatched(cases, [tmp_path / "known_failures"])) == 1
 
 
 BAD = {
@@ -177,6 +195,15 @@ BAD = {
     "a number as range": (ENTRY + "    versions: 2.6\n", "`$.failures[0].versions`"),
     "unknown pass": (ENTRY + "    passes: [backward]\n", "`$.failures[0].passes[0]`"),
     "another backend's variant": (ENTRY + "    variants: ['jax:eager']\n", "'jax:eager' is no variant of 'torch'"),
+    "a slip in the backend": (
+        ENTRY.replace("torch", "torhc"),
+        "no backend 'torhc': did you mean torch? Is its distribution installed?",
+    ),
+    "a backend of nobody": (ENTRY.replace("torch", "xyz"), "no backend 'xyz': known are jax, keras, "),
+    "a slip in a variant": (
+        ENTRY + "    variants: ['torch:compil']\n",
+        "no variant 'torch:compil' of torch: did you mean torch:compile",
+    ),
 }
 
 
@@ -198,6 +225,11 @@ def test_folders_and_files_are_read_in_order_others_left_alone(tmp_path: Path) -
     assert [entry.place for entry in loaded.listed] == [
         f"{tmp_path.name}/a.yaml", f"{tmp_path.name}/b.yml", str(tmp_path / "b.yml"),
     ]  # fmt: skip
+
+
+def test_a_folder_named_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "torch.yaml").write_text(ENTRY)
+    assert len(known.load([tmp_path, tmp_path], frozenset()).listed) == 1
 
 
 def test_a_dangling_link_is_refused(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ NUMERICS = Numerics(
 OUTCOME = Outcome(
     case_id="conv/größe/k=3", operation="conv", dtype="float16", pass_=Pass.GRAD_WEIGHT, backend="torch:compile",
     device="cuda", status=Status.MISMATCH, support=Support(Level.COMPOSED, "pad, then convolve"),
-    message="1 of 12\nwrong \x00 大", verdict=VERDICT, numerics=NUMERICS, reproducible=False, digest="00ff", known="link",
-    seconds=0.25,
+    message="1 of 12\nwrong \x00 大", verdict=VERDICT, numerics=NUMERICS, reproducible=False, digest="00ff",
+    known="link", seconds=0.25,
 )  # fmt: skip
 
 AGREEMENT = Agreement(
