@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import TYPE_CHECKING
 
 from convsuite.case import INTEGERS, Case, Operand, Pass
+from convsuite.formats import FORMATS, suiting, suits
 
 if TYPE_CHECKING:
     from convsuite.errors import CaseError
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 2 * 2**30  # operands and output of one case
 LARGE = "large"  # the tag that lifts that limit
 
-_ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int32": 4, "int8": 1}
-# per float dtype: p, up to 2^p every integer is exact, and the largest finite number
-_FLOAT = {
-    "float64": (53, (2 - 2.0**-52) * 2.0**1023),
-    "float32": (24, (2 - 2.0**-23) * 2.0**127),
-    "float16": (11, 65504.0),
-    "bfloat16": (8, (2 - 2.0**-7) * 2.0**127),
-}
-_INTEGER_BITS = {"int32": 32, "int8": 8}
+_NO_ARGUMENT = ("passes",)  # keys that no backend is called with, so that none can refuse them
 _KEYS = {"weight": "kernel"}  # of a role, where its literal is written, if not under the role's own name
 
 
@@ -35,7 +28,8 @@ class Broken:
     key: tuple[str, ...]
     message: str
     leaf: int | None = None
-    impossible: bool = False  # a rule of the operation: a swept combination may be dropped for it
+    impossible: bool = False  # no such case can be: a swept combination may be dropped for it
+    refusable: bool = False  # a backend that is called so must refuse: a case may expect just that
 
 
 def broken(operation: Operation, case: Case) -> Broken | None:
@@ -52,10 +46,12 @@ def _broken(operation: Operation, case: Case) -> Iterator[Broken]:
     if case.expect.error is not None:
         yield from _refusal(case, case.expect.error, violations)
     elif violations:
-        yield Broken(violations[0].key, str(violations[0]), impossible=True)
+        key = violations[0].key
+        yield Broken(key, str(violations[0]), impossible=True, refusable=key[0] not in _NO_ARGUMENT)
         return
     shape = operation.output_shape(case) if not violations else None
     yield from _size(case, shape)
+    yield from _fill(case)
     yield from _literals(case)
     yield from _expected(case, shape)
 
@@ -63,6 +59,9 @@ def _broken(operation: Operation, case: Case) -> Iterator[Broken]:
 def _refusal(case: Case, key: str, violations: list[CaseError]) -> Iterator[Broken]:
     if case.expect.values or case.expect.shape:
         yield Broken(("expect",), "expect has `error`, so there is no answer: leave out its `values` and `shape`")
+    if case.wants_gradient:
+        rule = "a case that must be refused has no output, so there are no gradients: leave `passes` at [forward]"
+        yield Broken(("passes",), rule)
     if not violations:
         yield Broken(("expect", "error"), f"expect.error is {key}, but nothing is invalid here")
     for other in violations:
@@ -72,22 +71,43 @@ def _refusal(case: Case, key: str, violations: list[CaseError]) -> Iterator[Brok
 
 def _size(case: Case, output: tuple[int, ...] | None) -> Iterator[Broken]:
     shapes = [(o.role, o.shape) for o in case.operands] + ([("output", output)] if output else [])
-    total = sum(prod(shape) for _, shape in shapes) * _ITEMSIZE[case.dtype]
+    total = sum(prod(shape) for _, shape in shapes) * FORMATS[case.dtype].itemsize
     if total > MAX_BYTES and LARGE not in case.tags:
         parts = ", ".join(f"{role} {'x'.join(map(str, shape))}" for role, shape in shapes)
         limit = f"more than the {MAX_BYTES:,} of a case without the tag `{LARGE}`"
         yield Broken(("input",), f"{total:,} bytes ({parts}, {case.dtype}), {limit}")
 
 
+def _fill(case: Case) -> Iterator[Broken]:
+    if any(o.literal is None for o in case.operands) and not suits(case.fill, case.dtype):
+        fit = ", ".join(suiting(case.dtype))
+        rule = (
+            f"{case.dtype} holds no numbers of fill {case.fill}, it would round them to almost all 0: take one of {fit}"
+        )
+        yield Broken(("fill",), rule, impossible=True)
+
+
 def _literals(case: Case) -> Iterator[Broken]:
     written = [o for o in case.operands if o.literal is not None]
     for operand in written:
         yield from _values(operand, case.dtype)
-    constant = [{*o.literal.values} in ({0}, {1}) for o in written if o.literal]
-    if case.expect.error is None and len(written) == len(case.operands) and all(constant):
-        yield Broken(
-            ("input", "values"), "every operand is all 0 or all 1: such a case would pass with many a wrong index"
-        )
+    if case.expect.error is None:
+        yield from _blind([o for o in case.operands if o.role != "bias"])
+
+
+def _blind(factors: list[Operand]) -> Iterator[Broken]:
+    """Refuse values that hide a wrong index: every product is 0, or the same as every other."""
+    for operand in factors:
+        others = [o.literal for o in factors if o is not operand and o.literal]
+        if operand.literal and {*operand.literal.values} == {0} and all(isfinite(v) for o in others for v in o.values):
+            key = _key(operand.role)
+            yield Broken((key, "values"), f"{key} is all 0: such a case would pass with many a wrong index")
+    written = [o.literal for o in factors if o.literal]
+    constant = len(written) == len(factors) and all(len({*o.values}) == 1 for o in written)
+    # one number times another has no index to be wrong, but 1 times 1 tells nothing even so
+    if constant and (any(len(o.values) > 1 for o in written) or all(o.values == (1,) for o in written)):
+        rule = "input and kernel are each one number all over: such a case would pass with many a wrong index"
+        yield Broken(("input", "values"), rule)
 
 
 def _values(operand: Operand, dtype: str) -> Iterator[Broken]:
@@ -103,13 +123,13 @@ def _values(operand: Operand, dtype: str) -> Iterator[Broken]:
 def _not_integer(value: float, dtype: str) -> str:
     if value != value or value in (float("inf"), float("-inf")) or value != int(value):
         return f"{value} is no integer"
-    bits = _INTEGER_BITS[dtype]
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    return "" if low <= value <= high else f"{value} is not in {low} to {high}"
+    form = FORMATS[dtype]
+    in_range = form.lowest <= value <= form.largest
+    return "" if in_range else f"{value} is not in {form.lowest:.0f} to {form.largest:.0f}"
 
 
 def _not_float(value: float, dtype: str) -> str:
-    p, largest = _FLOAT[dtype]
+    p, largest = FORMATS[dtype].bits, FORMATS[dtype].largest
     if not abs(value) > 2**p or value in (float("inf"), float("-inf")):
         return ""
     if abs(value) > largest:

@@ -97,8 +97,13 @@ def _cancelling(case: Case, operand: Operand) -> Real:
 
 
 def _ramp(case: Case, operand: Operand) -> Real:
-    """1, 2, 3, … in memory order, starting over before a sum could lose exactness."""
-    period = max(1, min(127, _largest_integer(case)))
+    """1, 2, 3, … in memory order, starting over before a sum could lose exactness.
+
+    Where there is no room to count to 3, `integers` instead: 1, 1, 1, … or 1, 2, 1, 2, … would hide a wrong index.
+    """
+    period = min(127, _largest_integer(case))
+    if period < 3:
+        return _integers(case, operand)
     return (np.arange(prod(operand.shape)) % period + 1).astype(np.float64)
 
 

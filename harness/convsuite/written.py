@@ -204,9 +204,8 @@ class Written:
             unclear = Broken(error.key, str(error), impossible=True)
             raise self.refused(unclear, id_, chosen, "") from None
         if rule := broken(operation, case):
-            raise self.refused(
-                rule, id_, chosen, f"; if backends must refuse it, say `expect: {{error: {rule.key[0]}}}`"
-            )
+            say = f"; if backends must refuse it, say `expect: {{error: {rule.key[0]}}}`" if rule.refusable else ""
+            raise self.refused(rule, id_, chosen, say)
         return case
 
     def entry(self, chosen: dict[str, Node]) -> Any:

@@ -449,15 +449,85 @@ def test_literals_that_a_dtype_holds(tmp_path: Path, x: str, dtype: str) -> None
     assert len(load(tmp_path, literal(x, "[2]", f"dtype: {dtype}"))) == 1
 
 
-@pytest.mark.parametrize(("x", "w"), [("[0, 0, 0]", "[1, 1]"), ("[1, 1, 1]", "[1, 1]"), ("[0, 0]", "[0]")])
-def test_zeros_and_ones_check_nothing(tmp_path: Path, x: str, w: str) -> None:
-    assert "f.yaml:4:21: conv/f/a: every operand is all 0 or all 1" in refused(
-        write(tmp_path, literal(x, w, "seed: 0"))
-    )
+@pytest.mark.parametrize(
+    ("x", "w"), [("[1, 1, 1]", "[1, 1]"), ("[1]", "[1]"), ("[7, 7, 7]", "[-3]"), ("[2, 2]", "[2.5, 2.5]")]
+)
+def test_one_number_all_over_checks_nothing(tmp_path: Path, x: str, w: str) -> None:
+    for more in ("seed: 0", "bias: {values: 5}", "bias: true"):
+        assert "f.yaml:4:21: conv/f/a: input and kernel are each one number all over" in refused(
+            write(tmp_path, literal(x, w, more))
+        )
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "where"),
+    [("[0, 0, 0]", "[1, 2]", "4:21: conv/f/a: input"), ("[1, 2]", "[-0.0]", "5:22: conv/f/a: kernel")],
+)
+def test_zeros_check_nothing(tmp_path: Path, x: str, w: str, where: str) -> None:
+    assert f"f.yaml:{where} is all 0" in refused(write(tmp_path, literal(x, w, "seed: 0")))
+
+
+def test_zeros_beside_a_fill_check_nothing(tmp_path: Path) -> None:
+    text = "operation: conv\ncases:\n- {{name: a, rank: 1, input: {x}, kernel: {k}}}\n"
+    zeros = "{values: [0, 0, 0]}"
+    assert "f.yaml:3:38: conv/f/a: input is all 0" in refused(write(tmp_path, text.format(x=zeros, k=2)))
+    assert "f.yaml:3:49: conv/f/a: kernel is all 0" in refused(write(tmp_path, text.format(x=8, k=zeros)))
+    assert len(load(tmp_path, text.format(x="{values: [1, 1, 1]}", k=2))) == 1
+
+
+def test_zeros_times_infinity_are_a_case(tmp_path: Path) -> None:
+    """What must come out is NaN, and only where the infinity is."""
+    assert len(load(tmp_path, literal("[1, .inf, 2]", "[0, 0]", "seed: 0"))) == 1
+
+
+def test_a_single_product_is_a_case(tmp_path: Path) -> None:
+    assert len(load(tmp_path, literal("[1e-40]", "[5]", "seed: 0"))) == 1
+
+
+def test_zeros_are_fine_where_nothing_is_computed(tmp_path: Path) -> None:
+    more = "stride: 0\n    expect: {error: stride}"
+    assert len(load(tmp_path, literal("[0, 0, 0]", "[1]", more))) == 1
 
 
 def test_one_operand_of_ones_is_fine(tmp_path: Path) -> None:
     assert len(load(tmp_path, literal("[1, 1, 1]", "[1, 2]", "seed: 0"))) == 1
+
+
+@pytest.mark.parametrize("fill", ["normal", "wide", "cancelling", "special"])
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_integers_hold_no_real_fill(tmp_path: Path, dtype: str, fill: str) -> None:
+    message = refused(write(tmp_path, one(f"dtype: {dtype}, fill: {fill}")))
+    assert f"conv/f/a: {dtype} holds no numbers of fill {fill}" in message
+    assert message.endswith("take one of integers, impulse, ramp")
+
+
+def test_a_fill_that_is_not_used_does_no_harm(tmp_path: Path) -> None:
+    assert len(load(tmp_path, literal("[1, 2, 3]", "[1, 2]", "dtype: int8\n    fill: normal"))) == 1
+
+
+def test_swept_fills_that_a_dtype_cannot_hold_are_dropped(tmp_path: Path) -> None:
+    text = one("sweep: {dtype: [float32, int8], fill: [normal, ramp]}, impossible: skip")
+    assert [(c.dtype, c.fill) for c in load(tmp_path, text)] == [
+        ("float32", "normal"), ("float32", "ramp"), ("int8", "ramp"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "stride: 0, expect: {error: stride}, passes: [forward, grad_input]",
+        "stride: 0, expect: {error: stride}, passes: [grad_weight]",
+        "dtype: int8, expect: {error: passes}, passes: [grad_weight]",
+    ],
+)
+def test_a_case_to_be_refused_takes_the_forward_pass_only(tmp_path: Path, keys: str) -> None:
+    assert "a case that must be refused has no output, so there are no gradients" in refused(write(tmp_path, one(keys)))
+
+
+def test_no_backend_is_asked_to_refuse_a_pass(tmp_path: Path) -> None:
+    """It is called with no such argument."""
+    message = refused(write(tmp_path, one("dtype: int8, passes: [grad_weight]")))
+    assert message.endswith("conv/f/a: int8 has no gradients")
 
 
 def test_expected_values_of_a_pass_that_is_not_there(tmp_path: Path) -> None:
