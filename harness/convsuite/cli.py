@@ -41,6 +41,13 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
+def _operation(ctx: click.Context, param: click.Parameter, value: str) -> Any:
+    """Return an operation's name, any other is a usage error; the operations are read only where one is asked for."""
+    from convsuite.operations import OPERATIONS
+
+    return click.Choice(list(OPERATIONS)).convert(value, param, ctx)
+
+
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 cases_option = click.option(
@@ -61,7 +68,7 @@ def main() -> None:
     \b
     convsuite check                                 all backends that are installed, default suite
     convsuite check 'conv/basic/*' --backend torch  some cases, one backend
-    convsuite show conv/basic/corr2d                what a case means, drawn
+    convsuite show conv/basic/cross_correlation     what a case means, drawn
     convsuite list backends                         what can be checked here
 
     Exit codes: 0 nothing found, 1 findings, 2 usage or bad input, 130 interrupted.
@@ -183,7 +190,7 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
     """Show what a case means: all its parameters, its windows and padding drawn, its values where they are few.
 
     \b
-    convsuite show conv/basic/corr2d
+    convsuite show conv/basic/cross_correlation
     """  # noqa: D301
     from rich.console import Console
 
@@ -193,7 +200,7 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.argument("operation", default="conv")
+@click.argument("operation", default="conv", callback=_operation)
 @cases_option
 @level_option
 def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
@@ -206,8 +213,7 @@ def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
     from convsuite.coverage import describe, pairs
     from convsuite.selectors import select
 
-    chosen = [case for case in select(suite_of(folders, level).cases, (), level) if case.operation == operation]
-    covered = pairs(chosen)
+    covered = pairs(select(suite_of(folders, level).cases, (), level), operation)
     click.echo(describe(covered))
     sys.exit(EXIT_FINDINGS if covered.missing else 0)
 

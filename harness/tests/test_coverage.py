@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from convsuite import casefile, coverage
 from convsuite.case import Case, Origin
+from convsuite.cli import main
 from convsuite.coverage import AXES, EXCLUSIONS, Missing, Value, describe, pairs
-from convsuite.operations import conv
+from convsuite.operations import OPERATIONS, conv
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvEntry
 
@@ -146,3 +148,22 @@ def test_the_text_names_each_missing_pair_and_each_reason() -> None:
 def test_an_unknown_operation_is_refused() -> None:
     with pytest.raises(KeyError):
         pairs([], "nonsense")
+
+
+def test_every_operation_has_axes() -> None:
+    assert AXES.keys() == OPERATIONS.keys()
+
+
+def test_the_command_counts_the_operation_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(coverage, "pairs", lambda cases, operation: asked.append(operation) or pairs(cases, operation))
+    (tmp_path / "f.yaml").write_text("operation: conv\ncases: [{name: a, input: 6, kernel: 3}]\n")
+    done = CliRunner().invoke(main, ["coverage", "conv", "--cases", str(tmp_path)])
+    assert done.output.startswith("conv: 1 cases touch")
+    assert asked == ["conv"]
+
+
+def test_the_command_refuses_an_operation_that_there_is_not() -> None:
+    done = CliRunner().invoke(main, ["coverage", "nosuch"])
+    assert done.exit_code == 2
+    assert "'nosuch' is not 'conv'" in done.output
