@@ -1,0 +1,147 @@
+"""What the texts tell a reader to type: every `convsuite` command parses, and every id of a shipped case exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import click
+import pytest
+
+from convsuite import casefile
+from convsuite.cli import main
+from convsuite.errors import SelectorError
+from convsuite.selectors import select
+
+ROOT = Path(__file__).parents[2]
+TEXTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+MADE_UP = ("conv", "edge", "example", "regressions")  # files of cases that a text makes up as it goes
+WRITTEN_LATER = ("bench",)  # commands that a text announces
+
+_ID = re.compile(r"(?<![\w/])conv/\w+/[\w.,=*+\-/]*")
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for below, sub in command.commands.items():
+            yield from _commands(sub, f"{name} {below}")
+
+
+EVERY = dict(_commands(main, "convsuite"))
+
+
+def _texts() -> dict[str, str]:
+    return {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in TEXTS} | {
+        name: command.help or "" for name, command in EVERY.items()
+    }
+
+
+def _code(text: str) -> Iterator[str]:
+    """Yield the lines of code blocks, and code within sentences; of a help text, which has neither, every line."""
+    language = None if "`" in text else "sh"
+    for line in text.splitlines():
+        if fence := re.match(r" *```(\w*)", line):
+            language = (fence[1] or "sh") if language is None else None
+        elif language in ("sh", "console"):
+            yield line
+        elif language is None:
+            yield from re.findall(r"`([^`]+)`", line)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every convsuite command that stands at the beginning of a line of code, or after a path or `$`."""
+    found = []
+    for line in _code(text):
+        start = re.match(r"\s*(?:\$ |or: |\w+: )?(?:\.venv/bin/)?convsuite(?= |$)", line)
+        if start:
+            said = re.split(r" {2,}| > ", line[start.end() :].strip())[0]
+            found.append(shlex.split(said, comments=True))
+    return found
+
+
+ALL = [(where, words) for where, text in _texts().items() for words in commands(text)]
+IDS = [(where, m[0]) for where, text in _texts().items() for m in _ID.finditer(text)]
+
+
+@cache
+def shipped() -> casefile.Suite:
+    return casefile.builtin()
+
+
+def parse(words: list[str]) -> dict[str, Any]:
+    """Return the parameters of a command line without running it; raise click's error where it is none."""
+    seen: dict[str, Any] = {}
+    with ExitStack() as stack:
+        for command in EVERY.values():
+            if not isinstance(command, click.Group):
+                stack.enter_context(patch.object(command, "callback", lambda **given: seen.update(given)))
+        main.main(words, prog_name="convsuite", standalone_mode=False)
+    return seen
+
+
+def check_command(words: list[str]) -> None:
+    """Parse a command line; its cases must exist, unless it is about cases of the reader's own."""
+    if not words or "--help" in words or words[:1] in [[name] for name in WRITTEN_LATER]:
+        return
+    given = parse(words)
+    asked = given.get("selectors") or [given.get("case_id")]
+    asked = [a for a in asked if a and a != "CASE" and not re.match(rf"conv/({'|'.join(MADE_UP)})\b", a)]
+    if asked and not given.get("folders"):
+        assert select(shipped().cases, asked, "full")
+
+
+@pytest.mark.parametrize(("where", "words"), ALL, ids=[f"{w}: {' '.join(c)}" for w, c in ALL])
+def test_a_command_can_be_typed(where: str, words: list[str]) -> None:
+    check_command(words)
+
+
+@pytest.mark.parametrize(("where", "id_"), IDS, ids=[f"{w}: {i}" for w, i in IDS])
+def test_an_id_is_that_of_a_case(where: str, id_: str) -> None:
+    check_id(id_)
+
+
+def check_id(id_: str) -> None:
+    """An id, or a beginning of some, or a glob; a text may make up files, but none that looks like one of ours."""
+    if id_.split("/")[1] not in MADE_UP:
+        assert select(shipped().cases, [id_.rstrip("/.,")], "full")
+
+
+def test_commands_and_ids_are_found_in_each_place() -> None:
+    assert len(ALL) > 45
+    assert {"README.md", "docs/case-files.md", "docs/add-a-backend.md", "convsuite", "convsuite check"} <= {
+        where for where, _ in ALL
+    }
+    assert {"README.md", "convsuite", "convsuite show"} <= {where for where, _ in IDS}
+
+
+def test_no_made_up_file_is_one_of_ours() -> None:
+    assert not {Path(c.origin.file).stem for c in shipped().cases} & set(MADE_UP)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("```sh\nconvsuite chek\n```", click.UsageError),
+        ("```console\n$ convsuite check --bakend torch   # a comment\n```", click.UsageError),
+        ("```toml\nx = 1\n```\nso `convsuite list cases --level all` shows it", click.UsageError),
+        ("  convsuite coverage nosuch", click.UsageError),
+        ("```toml\nx = 1\n```\n```sh\nconvsuite show conv/basic/corr2d\n```", SelectorError),
+        ("convsuite check stride=99", SelectorError),
+    ],
+)
+def test_a_wrong_command_is_found(text: str, wrong: type[Exception]) -> None:
+    (words,) = commands(text)
+    with pytest.raises(wrong):
+        check_command(words)
+
+
+def test_a_wrong_id_is_found() -> None:
+    with pytest.raises(SelectorError):
+        check_id("conv/worked/padding_4x4")
