@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Native
 from convsuite.case import Case
+from convsuite.errors import DeviceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 class Framework(Backend):
     """What Keras takes from the framework below it."""
+
+    @property
+    def _on_gpu(self) -> bool:
+        """True for `cuda`, and for one of several, `cuda:1`."""
+        return self.device.partition(":")[0] == "cuda"
+
+    def _device_number(self, found: int) -> int:
+        """Return 1 for `cuda:1`, 0 for `cuda`. Raise DeviceError where it is not among the `found` of its kind."""
+        kind, _, number = self.device.partition(":")
+        if (number and not number.isdecimal()) or int(number or 0) >= found:
+            known = f"has {kind}:0 to {kind}:{found - 1}" if found > 1 else f"has {kind}:0 alone"
+            raise DeviceError(f"finds no {self.device}: this machine {known}")
+        return int(number or 0)
 
     @abstractmethod
     def _tensor(self, array: Array, case: Case) -> Native:

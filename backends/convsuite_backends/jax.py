@@ -39,9 +39,10 @@ class Jax(Framework):
 
         jax.config.update("jax_enable_x64", True)
         try:
-            self._device = jax.devices(device)[0]
+            found = jax.devices(device.partition(":")[0])
         except RuntimeError as error:
             raise DeviceError(f"jax {jax.__version__} finds no {device} device: {error}") from error
+        self._device = found[self._device_number(len(found))]
         self._geometries = 0
 
     def versions(self) -> Mapping[str, str]:
@@ -55,7 +56,7 @@ class Jax(Framework):
         """Declare what takes other calls beside the convolution; strides in memory do not exist."""
         if case.memory_formats:
             return Support.unsupported("JAX arrays have no strides")
-        if self.device == "cuda" and case.dtype in INTEGERS:
+        if self._on_gpu and case.dtype in INTEGERS:
             return Support.unsupported("XLA has no integer convolution on GPUs")
         if lack := _nothing_to_refuse(case):
             return Support.unsupported(lack)
@@ -65,7 +66,7 @@ class Jax(Framework):
         """Declare TF32, which XLA uses on GPUs unless told not to, and what is rounded between composed calls."""
         import jax
 
-        tf32 = self.device == "cuda" and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
+        tf32 = self._on_gpu and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
         numerics = replace(super().numerics(case, pass_), tf32=tf32)
         if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES:
             return _layout.narrowed(

@@ -189,7 +189,7 @@ class KerasTensorFlow(_KerasOps, TensorFlow):
         compiled = case.groups > 1 or (case.rank == 3 and not _last(case))  # Keras calls XLA for these
         if case.dtype == "int8" or (case.dtype == "int32" and (case.rank == 3 or compiled)):
             return f"TensorFlow has no {case.dtype} convolution of this kind"
-        if self.device == "cpu" and not _last(case) and not compiled and case.dtype not in self._onednn:
+        if not self._on_gpu and not _last(case) and not compiled and case.dtype not in self._onednn:
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if self._refuses_empty(case):
             return "TensorFlow refuses a weight without elements"

@@ -42,11 +42,12 @@ class TensorFlow(Framework):
         super().__init__(device)
         import tensorflow as tf
 
-        if device == "cpu":
-            tf.config.set_visible_devices([], "GPU")
-        elif not tf.config.list_physical_devices("GPU"):
+        gpus = tf.config.list_physical_devices("GPU")
+        if self._on_gpu and not gpus:
             hint = "install tensorflow[and-cuda], or run with --device cpu"
             raise DeviceError(f"tensorflow {tf.__version__} finds no GPU: {hint}")
+        number = self._device_number(len(gpus) if self._on_gpu else 1)
+        tf.config.set_visible_devices([gpus[number]] if self._on_gpu else [], "GPU")
         if threads := os.environ.get("CONVSUITE_THREADS"):
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))
             tf.config.threading.set_inter_op_parallelism_threads(int(threads))
@@ -75,7 +76,7 @@ class TensorFlow(Framework):
 
         case = cast("ConvCase", case)
         numerics = super().numerics(case, pass_)
-        if self.device == "cuda" and case.dtype == "float32":
+        if self._on_gpu and case.dtype == "float32":
             return replace(numerics, tf32=tf.config.experimental.tensor_float_32_execution_enabled())
         if case.dtype not in _layout.HALVES:
             return numerics
@@ -108,7 +109,7 @@ class TensorFlow(Framework):
 
     def synchronize(self, result: Native) -> None:
         """Wait for the GPU; on the CPU TensorFlow returns when it has computed."""
-        if self.device == "cuda":
+        if self._on_gpu:
             import tensorflow as tf
 
             tf.test.experimental.sync_devices()
@@ -143,7 +144,7 @@ class TensorFlow(Framework):
     def _lack(self, case: ConvCase) -> str:
         if lack := _no_dtype(case):
             return lack
-        if self.device == "cuda":
+        if self._on_gpu:
             return "TensorFlow has no int32 convolution on GPUs" if case.dtype == "int32" else ""
         if case.rank == 3 and case.groups > 1:
             return "tf.nn.conv3d has no groups on the CPU"
@@ -164,7 +165,7 @@ class TensorFlow(Framework):
         return minds and not all(case.weight_shape) and case.expect.error is None
 
     def _gradient_lack(self, case: ConvCase) -> str:
-        if self.device == "cuda" or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
+        if self._on_gpu or case.dtype in self._onednn or (case.groups == 1 and not _dilated(case)):
             return ""
         return f"the gradients of groups and of dilation take oneDNN on the CPU, {self._why_not(case)}"
 
@@ -173,7 +174,7 @@ class TensorFlow(Framework):
 
     def _sums_in_16_bits(self, case: ConvCase, pass_: Pass) -> bool:
         """Tell whether Eigen computes, and in the operands' own 16 bits."""
-        if self.device == "cuda":
+        if self._on_gpu:
             return False
         match pass_:
             case Pass.GRAD_BIAS:
@@ -196,7 +197,7 @@ class TensorFlow(Framework):
 
     def _gradient_needs_word(self, case: ConvCase) -> bool:
         """Tell whether the case has what the gradient of explicit padding, which never goes by oneDNN, lacks."""
-        return self.device == "cpu" and case.wants_gradient and (case.groups > 1 or _dilated(case) or not _last(case))
+        return not self._on_gpu and case.wants_gradient and (case.groups > 1 or _dilated(case) or not _last(case))
 
     def _steps(self, case: ConvCase) -> list[str]:
         """Say what is called beside the convolution."""

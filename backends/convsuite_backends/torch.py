@@ -34,8 +34,9 @@ class Torch(Framework):
         super().__init__(device)
         import torch
 
-        if device == "cuda" and not torch.cuda.is_available():
+        if self._on_gpu and not torch.cuda.is_available():
             raise DeviceError(f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu")
+        self._device_number(torch.cuda.device_count() if self._on_gpu else 1)
         if threads := os.environ.get("CONVSUITE_THREADS"):
             torch.set_num_threads(int(threads))
 
@@ -46,7 +47,7 @@ class Torch(Framework):
         found = {"torch": torch.__version__}
         if onednn := re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show()):
             found["onednn"] = onednn[1]
-        if self.device == "cuda":
+        if self._on_gpu:
             found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
         return found
 
@@ -55,8 +56,8 @@ class Torch(Framework):
         if case.layout == "channels_last":
             return Support.unsupported("torch takes (N, C, *spatial) only; its channels_last is a memory format")
         case = cast("ConvCase", case)
-        if case.dtype in INTEGERS and (self.device == "cuda" or max(case.dilation) > 1):
-            where = "on GPUs" if self.device == "cuda" else "with dilation"
+        if case.dtype in INTEGERS and (self._on_gpu or max(case.dilation) > 1):
+            where = "on GPUs" if self._on_gpu else "with dilation"
             return Support.unsupported(f"torch has no {case.dtype} convolution {where}")
         if _unbatched(case):
             return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
@@ -68,7 +69,7 @@ class Torch(Framework):
         """Declare TF32 on GPUs, and where 16-bit sums are rounded on the way."""
         import torch
 
-        tf32 = self.device == "cuda" and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
+        tf32 = self._on_gpu and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
         pads, kernels = _layout.pad_roundings(case, pass_), self._kernel_roundings(case, pass_)
         whose = "torch's own CPU kernels (no oneDNN)" if kernels else "F.pad's gradient"
         note = f"{whose}: partial sums are rounded to {case.dtype}"
@@ -95,10 +96,10 @@ class Torch(Framework):
 
     def synchronize(self, result: Native) -> None:
         """Wait for the GPU; on the CPU torch returns when it has computed."""
-        if self.device == "cuda":
+        if self._on_gpu:
             import torch
 
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
 
     def gradient(self, function: Function, case: Case) -> Gradient:
         """Return torch.autograd's gradients; an operand that the output does not depend on is an error there."""
@@ -129,7 +130,7 @@ class Torch(Framework):
         The weight's gradient, and the bias' too where there is a dilation, is kept in the dtype from sample to sample;
         the input's from tap to tap.
         """
-        if self.device == "cuda" or case.dtype not in _layout.HALVES or _onednn_has(case.dtype):
+        if self._on_gpu or case.dtype not in _layout.HALVES or _onednn_has(case.dtype):
             return 0
         samples, taps, dilated = case.input_shape[0], prod(case.kernel), max(case.dilation) > 1
         match pass_:

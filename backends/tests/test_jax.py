@@ -7,7 +7,7 @@ import pytest
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'convsuite[jax]'")
 
 from convsuite.case import Level, Pass  # noqa: E402
-from convsuite.errors import BackendError  # noqa: E402
+from convsuite.errors import DeviceError  # noqa: E402
 from convsuite.operands import fill  # noqa: E402
 from convsuite_backends.jax import Jax, JaxEager  # noqa: E402
 
@@ -94,5 +94,20 @@ def test_an_absent_gpu_is_one_clear_sentence(monkeypatch):
         raise RuntimeError(f"Unknown backend {kind}")
 
     monkeypatch.setattr(jax, "devices", none)
-    with pytest.raises(BackendError, match="finds no cuda device"):
+    with pytest.raises(DeviceError, match="finds no cuda device"):
         Jax("cuda")
+
+
+@pytest.mark.parametrize(("device", "due"), [("cuda", "a"), ("cuda:0", "a"), ("cuda:1", "b")])
+def test_a_gpu_by_its_number(monkeypatch, write, device, due):
+    monkeypatch.setattr(jax, "devices", {"cuda": ["a", "b"]}.__getitem__)
+    gpu = Jax(device)
+    assert gpu._device == due
+    assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32
+    assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason
+
+
+def test_a_gpu_beyond_those_there_are(monkeypatch):
+    monkeypatch.setattr(jax, "devices", {"cuda": ["a", "b"]}.__getitem__)
+    with pytest.raises(DeviceError, match="finds no cuda:2: this machine has cuda:0 to cuda:1"):
+        Jax("cuda:2")

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from convsuite.case import Level, Pass
-from convsuite.errors import BackendError
+from convsuite.errors import DeviceError
 from convsuite.operands import fill
 from convsuite_backends.tensorflow import TensorFlow, TensorFlowNoOnednn, TensorFlowXla
 
@@ -111,7 +111,26 @@ def test_an_operand_that_the_output_ignores_has_no_gradient(backend, write):
     assert backend.gradient(lambda x, w: x[:, :3] * 2, case)([x, w], grad)[1] is None
 
 
-def test_an_absent_gpu_is_one_clear_sentence(monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_an_absent_gpu_is_one_clear_sentence(monkeypatch, device):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    with pytest.raises(BackendError, match="finds no GPU"):
-        TensorFlow("cuda")
+    with pytest.raises(DeviceError, match="finds no GPU"):
+        TensorFlow(device)
+
+
+@pytest.mark.parametrize(("device", "seen"), [("cuda", "a"), ("cuda:0", "a"), ("cuda:1", "b")])
+def test_every_gpu_declares_as_a_gpu_and_is_the_only_one_seen(monkeypatch, write, device, seen):
+    visible = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a", "b"])
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: visible.append(devices))
+    gpu = TensorFlow(device)
+    assert visible == [[seen]]
+    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+    assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32 == tf32
+    assert gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason.endswith("on GPUs")
+
+
+def test_a_gpu_beyond_those_there_are(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a"])
+    with pytest.raises(DeviceError, match="finds no cuda:1: this machine has cuda:0 alone"):
+        TensorFlow("cuda:1")

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'convsuite[torch]'")
 
 from convsuite.case import Level, Operand, Pass  # noqa: E402
-from convsuite.errors import BackendError  # noqa: E402
+from convsuite.errors import DeviceError  # noqa: E402
 from convsuite.operands import fill  # noqa: E402
 from convsuite_backends.torch import Torch, TorchChannelsLast, TorchNoMkldnn  # noqa: E402
 
@@ -119,10 +119,30 @@ def test_only_the_native_kernels_round_on_the_way(write):
         torch.backends.mkldnn.enabled = True
 
 
-def test_an_absent_gpu_is_one_clear_sentence(monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_an_absent_gpu_is_one_clear_sentence(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BackendError, match="finds no GPU"):
-        Torch("cuda")
+    with pytest.raises(DeviceError, match="finds no GPU"):
+        Torch(device)
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "cuda:x", "cuda:-1"])
+def test_a_gpu_beyond_those_there_are(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(DeviceError, match=f"finds no {device}: this machine has cuda:0 to cuda:1"):
+        Torch(device)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_every_gpu_declares_as_a_gpu(monkeypatch, write, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    gpu = Torch(device)
+    assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32
+    assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason
+    assert "cudnn" in gpu.versions()
 
 
 def test_an_operand_that_the_output_ignores_is_an_error(backend, write):
