@@ -15,9 +15,9 @@ import pytest
 
 from convsuite import casefile, environment, run
 from convsuite.backend import find, registered
-from convsuite.case import DTYPES, LEVELS, Case, Outcome, Pass, Status
+from convsuite.case import DTYPES, LEVELS, Case, Origin, Outcome, Pass, Status
 from convsuite.checking import choose
-from convsuite.errors import ConvsuiteError
+from convsuite.errors import CaseFileError, ConvsuiteError
 from convsuite.known import KnownFailures, nearest
 from convsuite.known import load as load_known
 from convsuite.lane import Lane, Settings, State, close_all
@@ -118,6 +118,7 @@ class Session:
         self._config = config
         self._marks: set[str] = set()
         self._known: dict[Path, KnownFailures] = {}
+        self._origins: dict[str, Origin] = {}  # of each id, where it was read first
         self._lanes: dict[str, Lane] = {}
         self._broken: dict[str, tuple[Outcome, ...]] = {}  # what came of importing it
         self._one_by_one = run.OneByOne()
@@ -131,8 +132,17 @@ class Session:
         levels = levels_up_to(level)
         cases = [case for case in casefile.load([_from_here(path)], level).cases if case.level in levels]
         run.contradictions(cases)
+        self._note(cases)
         self._register("tag", [tag for case in cases for tag in case.tags])
         return cases
+
+    def _note(self, cases: Sequence[Case]) -> None:
+        """Raise CaseFileError where an id is another file's already: reports and known failures go by it."""
+        for case in cases:
+            here, first = case.origin, self._origins.setdefault(case.id, case.origin)
+            if first.file != here.file:
+                twice = f"{case.id} is there twice; the first is at {first.file}:{first.line}"
+                raise CaseFileError(f"{here.file}:{here.line}: {twice}")
 
     def known(self, path: Path) -> KnownFailures:
         """Return the known failures for a file's cases."""

@@ -10,6 +10,7 @@ from convsuite.case import Case, Level, Outcome, Pass, Status
 from convsuite.run import Report
 
 _KEPT = 500  # findings kept with their text; all are counted, and all are in the database
+_KEPT_SUSPECTS = 10
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Tally:
     )  # (backend, reason): declared unsupported, and right
     pairs: defaultdict[tuple[str, str], Pair] = field(default_factory=lambda: defaultdict(Pair))
     findings: list[Finding] = field(default_factory=list)
+    suspected: list[Finding] = field(default_factory=list)  # no findings, but named: the first few
     stale: list[str] = field(default_factory=list)  # known-failure entries that match no case
     cases: int = 0
 
@@ -62,6 +64,9 @@ class Tally:
         for found in _together(report.case, (o for o in report.outcomes if o.finding)):
             if len(self.findings) < _KEPT:
                 self.findings.append(found)
+        for suspect in _together(report.case, (o for o in report.outcomes if o.verdict and o.verdict.suspect)):
+            if len(self.suspected) < _KEPT_SUSPECTS:
+                self.suspected.append(suspect)
         for a in report.agreements:
             self.pairs[a.left, a.right].add(a.identical, a.units, a.case_id)
 

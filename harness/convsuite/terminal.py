@@ -124,7 +124,7 @@ def _said(console: Console, total: int) -> Callable[[int], None]:
 
 
 def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
-    """Print the outcome table, the agreement table and every finding."""
+    """Print the outcome table, the agreement table, every finding, and the first suspects, which are none."""
     if tally.counts:
         _line(console, "\nOutcomes (one check is one pass of one case)")
         _print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
@@ -134,12 +134,18 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
     for (backend, reason), count in sorted(tally.works_now.items()):
         _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
     for finding in tally.findings[:_SHOWN]:
-        _print_finding(console, finding, rerun)
+        status = finding.outcome.status
+        _print_finding(console, finding, rerun, status.value, next(s for own, _, s in _COLUMNS if own is status))
     for text in tally.stale:
         _line(console, f"\nstale known failure: {text}")
     hidden = tally.found - len(tally.stale) - sum(len(f.passes) for f in tally.findings[:_SHOWN])
     if hidden > 0:
         _line(console, f"\n… and {hidden} more findings: all are in the database, and in --json and --junit")
+    for suspect in tally.suspected:
+        _print_finding(console, suspect, rerun, "suspect", "yellow")
+    hidden = sum(tally.suspects.values()) - sum(len(s.passes) for s in tally.suspected)
+    if hidden > 0:
+        _line(console, f"\n… and {hidden} more suspects: all are in the database")
 
 
 def verdict(tally: Tally) -> str:
@@ -218,12 +224,12 @@ def _units(units: float) -> str:
     return "=" if units == 0 else f"{units:.2g}"
 
 
-def _print_finding(console: Console, finding: Finding, rerun: Rerun) -> None:
+def _print_finding(console: Console, finding: Finding, rerun: Rerun, what: str, style: str) -> None:
     o = finding.outcome
     passes = "" if o.case_id == IMPORT else f" [{', '.join(p.value for p in finding.passes)}]"
     place = f" ({finding.case.origin.file}:{finding.case.origin.line})" if finding.case else ""
     console.print()
-    console.print(o.status.value, style=next(s for status, _, s in _COLUMNS if status is o.status), end=" ")
+    console.print(what, style=style, end=" ")
     _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
     _line(console, f"  {o.message}")
     if o.numerics and o.numerics.narrowing:

@@ -168,6 +168,21 @@ def test_a_file_that_the_ini_names_is_refused_not_overlooked(repo: pytest.Pytest
     assert result.ret == pytest.ExitCode.INTERRUPTED
 
 
+def test_an_id_in_two_files_is_a_collection_error_that_names_both(repo: pytest.Pytester) -> None:
+    write(repo, "a/basic.yaml", TWO)
+    write(repo, "b/basic.yaml", "# a comment\n" + TWO)
+    result = pytest_run(repo, *OWN)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR collecting b/basic.yaml*",
+            "b/basic.yaml:5: conv/basic/first is there twice; the first is at a/basic.yaml:4",
+        ]
+    )
+    again = ("a/basic.yaml::conv/basic/first[naive]", "a/basic.yaml::conv/basic/second[naive]")
+    pytest_run(repo, *OWN, *again).assert_outcomes(passed=2)
+
+
 def test_a_refused_file_is_a_collection_error_without_a_traceback(repo: pytest.Pytester) -> None:
     write(repo, "bad.yaml", CORR2D.replace("name: strided", "name: strided\n    strid: 2"))
     result = pytest_run(repo, *OWN)
@@ -267,6 +282,22 @@ def test_a_mismatch_fails_with_the_sentence_and_the_way_back(repo: pytest.Pytest
     assert ".py:" not in result.stdout.str()
     rerun = next(line for line in result.outlines if line.startswith("rerun: pytest "))
     pytest_run(repo, *shlex.split(rerun)[2:]).assert_outcomes(failed=1)
+
+
+def test_the_second_rerun_line_asks_no_list_about_other_files(repo: pytest.Pytester, planted) -> None:
+    """The lists beside the file are about its neighbours, too; `convsuite check` reads the one file alone."""
+    folder = planted({"liar": LIAR})
+    write(repo, "basic.yaml", TWO)
+    write(repo, "other.yaml", SINGLE)
+    write(repo, "known_failures/naive.yaml", KNOWN.replace("liar", "naive").replace("basic/first", "other/single"))
+    result = pytest_run(repo, "basic.yaml", "--convsuite-backend", "liar")
+    rerun = next(line for line in result.outlines if line.strip().startswith("or: convsuite "))
+    for module in folder.glob("planted_liar*.py"):
+        module.write_text(LIAR.replace(" + 1", ""))
+    done = subprocess.run(
+        [sys.executable, "-m", "convsuite.cli", *shlex.split(rerun)[2:]], cwd=repo.path, capture_output=True, text=True
+    )
+    assert (done.returncode, "nothing found" in done.stdout) == (0, True), done
 
 
 def test_the_rerun_line_keeps_level_and_holds_below_the_root(repo: pytest.Pytester, planted) -> None:

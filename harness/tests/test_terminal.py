@@ -122,6 +122,25 @@ class TestFindings:
         assert text.count("rerun:") == 2
         assert text.count("judged under:") == 1
 
+    def test_suspects_are_named_after_the_findings_and_are_none(self) -> None:
+        odd = Verdict(gate="guaranteed", right=True, message="", compared=1, suspect=True)
+        suspect = replace(OUTCOME, verdict=odd, message="right, but 9 u·B off")
+        tally = tally_of(suspect, replace(OUTCOME, status=Status.ERROR, message="no", pass_=Pass.GRAD_BIAS))
+        rerun = "rerun: convsuite check conv/a --backend torch:channels_last"
+        named = f"\nsuspect conv/a [forward] on torch:channels_last\n  right, but 9 u·B off\n  {rerun}\n"
+        assert printed(tally).partition("\nerror conv/a")[2].endswith(named)
+        assert tally.found == 1
+
+    def test_ten_suspects_are_named_the_rest_counted(self) -> None:
+        odd = Verdict(gate="guaranteed", right=True, message="", compared=1, suspect=True)
+        tally = Tally()
+        for i in range(12):
+            tally.add(Report(case=None, outcomes=(replace(OUTCOME, case_id=f"conv/{i}", verdict=odd),)))
+        text = printed(tally)
+        assert text.count("\nsuspect conv/") == 10
+        assert "… and 2 more suspects: all are in the database" in text
+        assert tally.found == 0
+
     def test_many_findings_are_counted_not_all_told(self) -> None:
         bad = [replace(OUTCOME, status=Status.ERROR, case_id=f"conv/{i}") for i in range(50)]
         tally = Tally()
