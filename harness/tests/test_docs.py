@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
@@ -111,6 +112,17 @@ def check_id(id_: str) -> None:
     """An id, or a beginning of some, or a glob; a text may make up files, but none that looks like one of ours."""
     if id_.split("/")[1] not in MADE_UP:
         assert select(shipped().cases, [id_.rstrip("/.,")], "full")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
+def test_names_and_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"\bconvsuite(?:_backends)?\.[a-z_.]+\.[A-Z]\w*", text):
+        resolve_name(name)
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / link).exists(), link
+    for module in re.findall(r"\bconvsuite(?:_backends|_cases|_reports)?/[\w/]+\.\w+", text):
+        assert any((ROOT / room / module).exists() for room in ("harness", "backends", "cases", "reports")), module
 
 
 def test_commands_and_ids_are_found_in_each_place() -> None:
