@@ -85,6 +85,7 @@ def test_the_carrier_holds_the_format(dtype: str) -> None:
     most = np.array([form.largest, -form.largest, 0.0])
     got = round_to(most, dtype)
     assert got.dtype == form.carrier
+    assert form.itemsize == (2 if dtype == "bfloat16" else got.dtype.itemsize)
     assert got.astype(np.float64).tolist() == most.tolist()
     whole = np.array([min(2.0**form.bits, form.largest), min(2.0**form.bits, form.largest) - 1])
     assert round_to(whole, dtype).astype(np.float64).tolist() == whole.tolist()
@@ -106,6 +107,7 @@ def test_integers_do_not_round() -> None:
     assert is_integer("int8")
     assert FORMATS["int8"].largest == np.iinfo(np.int8).max
     assert FORMATS["int32"].largest == np.iinfo(np.int32).max
+    assert [FORMATS[d].lowest for d in ("int8", "int32", "float16")] == [-(2**7), -(2**31), -65504]
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
