@@ -205,10 +205,11 @@ def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
         reply = work.replies[lane.name]
         version = lane.info.versions[0][1] if lane.info and lane.info.versions else ""
         for pass_, answer in _answers(work.case, reply):
-            outcome = _outcome(work, lane, pass_, answer, reply)
-            outcomes.append(known.judge(outcome, version))
+            outcome = known.judge(_outcome(work, lane, pass_, answer, reply), version)
+            outcomes.append(outcome)
             array = answer.array if isinstance(answer, worker.PassAnswer) else None
-            if outcome.verdict is not None and outcome.verdict.compared and isinstance(array, np.ndarray):
+            # of wrong answers it is known how far off they are; agreement is of right ones
+            if outcome.status is Status.PASSED and isinstance(array, np.ndarray):
                 arrays.setdefault(pass_, []).append((lane.name, array, outcome.digest))
     return Report(case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)))
 
