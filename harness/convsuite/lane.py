@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -123,6 +124,9 @@ class Lane:
         except ProcessExpired as expired:
             self.state = State.NEW
             return Crashed(f"{_exit_words(expired.exitcode)}{self._last_words()}")
+        except BrokenProcessPool:
+            self._renew()
+            return Crashed(f"its process died before the case began{self._last_words()}")
         except Exception as error:  # the reply itself could not be brought over
             return worker.Failure(exception=type(error).__name__, message=f"its answer could not be read: {error}")
         if isinstance(reply, worker.Answer) and reply.rss_bytes > _RECYCLE_BYTES:
@@ -174,7 +178,12 @@ class Lane:
         pids = self._pids()
         self._pids_from = len(pids) - 1 if pids and _alive(pids[-1]) else len(pids)
         self._limit_s = limit_s
-        future: Future[Any] = self._pool.schedule(function, args=args, timeout=limit_s)
+        try:
+            future: Future[Any] = self._pool.schedule(function, args=args, timeout=limit_s)
+        except RuntimeError:  # the process died while it had nothing to do, which the pool takes for its own end
+            self._renew()
+            self._pids_from = len(self._pids())
+            future = self._pool.schedule(function, args=args, timeout=limit_s)
         return future
 
     def _last_words(self) -> str:

@@ -199,6 +199,23 @@ def test_every_planted_backend_said_something(outcomes: dict[tuple[str, str], Ou
     assert {backend for backend, _ in outcomes} == {*FAULTS, *IMPORTS, "once", "numpy_im2col"}
 
 
+def test_a_process_that_dies_while_idle_costs_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "iso.yaml").write_text(CASES)
+    later = "threading.Timer(0.3, os.abort).start()"
+    plant(tmp_path, {"later": MODULE.format(fault=indent(later, " " * 12))}, monkeypatch)
+    before, bad, after = casefile.load([tmp_path / "iso.yaml"]).cases
+    lane = Lane("later", "cpu", Settings(workdir=tmp_path))
+    try:
+        assert run.start([lane])[0] == [lane]
+        one = run.OneByOne()
+        for case in (before, bad):
+            assert one.check(case, lane, KnownFailures()).outcomes[0].status is Status.PASSED
+        time.sleep(2)  # long enough for the process to die and for the pool to see it
+        assert one.check(after, lane, KnownFailures()).outcomes[0].status is Status.PASSED
+    finally:
+        lane.close()
+
+
 def test_ctrl_c_stops_within_two_seconds_with_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "iso.yaml").write_text(CASES)
     source = MODULE.format(fault=indent("while True: pass", " " * 12))
