@@ -129,7 +129,9 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
         _line(console, "\nOutcomes (one check is one pass of one case)")
         _print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
     if tally.pairs:
-        _line(console, "Agreement of right answers: share equal bit for bit, and the largest difference in u·B (= none)")
+        _line(
+            console, "Agreement of right answers: share equal bit for bit, and the largest difference in u·B (= none)"
+        )
         _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
     for (backend, reason), count in sorted(tally.works_now.items()):
         _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
