@@ -8,6 +8,8 @@ from functools import cache
 from itertools import chain, combinations, islice, product
 from typing import Any
 
+from convsuite import coverings
+
 MAX_PAIRS = 100_000  # of values in one pairwise sweep
 COMPLETIONS = 300  # tried for a pair before it counts as impossible
 
@@ -43,7 +45,7 @@ def pairwise(sizes: Sequence[int], possible: Callable[[Row], bool]) -> list[Row]
     The library's rows are the start. It can leave out rows, but then stops before all pairs are there, so the pairs of
     impossible rows are looked for one by one: first in rows near those found, then anywhere.
     """
-    rows = [row for row in _all_rows(tuple(sizes)) if possible(row)]
+    rows = [row for row in covering(tuple(sizes)) if possible(row)]
     covered = {pair for row in rows for pair in _pairs(row)}
     for pair in _all_pairs(sizes):
         if pair not in covered:
@@ -56,10 +58,12 @@ def pairwise(sizes: Sequence[int], possible: Callable[[Row], bool]) -> list[Row]
 
 
 @cache
-def _all_rows(sizes: tuple[int, ...]) -> tuple[Row, ...]:
+def covering(sizes: tuple[int, ...]) -> tuple[Row, ...]:
     """Return rows that hold every pair of values; kept, as a sweep beside a pairwise one asks again and again."""
     if len(sizes) < 2:
         return tuple(product(*map(range, sizes)))
+    if rows := coverings.kept(sizes):
+        return rows
     from allpairspy import AllPairs
 
     return tuple(map(tuple, AllPairs([list(range(n)) for n in sizes])))

@@ -231,7 +231,7 @@ def _answered(
     from convsuite import declared
 
     first, second = (_array(backend, result, pass_.role, case) for result in pair)
-    same = _same_bits(first, second)
+    same = _same_bits(first, second) or type(first) is type(second) is str
     return PassAnswer(
         pass_=pass_,
         support=support,
@@ -239,7 +239,7 @@ def _answered(
         array=first,
         dtype=_dtype(backend, pair[0], case),
         again=None if same else second,
-        reproducible=same,
+        reproducible=None if isinstance(first, str) else same,
         wrote_into=wrote_into,
     )
 
@@ -335,7 +335,19 @@ def _failure(error: BaseException, missing: bool = False) -> Failure:
     text = text.strip().encode("utf-8", "backslashreplace").decode()
     if len(text) > _MESSAGE:
         text = f"{text[:_MESSAGE]}… ({len(text)} characters)"
-    return Failure(exception=type(error).__name__, message=text, missing=missing)
+    return Failure(exception=type(error).__name__, message=text + _place(error), missing=missing)
+
+
+def _place(error: BaseException) -> str:
+    """Return where a backend's own code broke: its author looks for that; a framework's refusal has its own words."""
+    from pathlib import Path
+    from traceback import extract_tb
+
+    frames = extract_tb(error.__traceback__)
+    own = sys.modules[type(_backend).__module__].__file__ if _backend is not None else None
+    if not frames or own is None or frames[-1].filename != own:
+        return ""
+    return f" ({Path(own).name}:{frames[-1].lineno}, in {frames[-1].name})"
 
 
 def _rss_bytes() -> int:
