@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -16,13 +17,19 @@ import click
 import pytest
 
 from convsuite import casefile
+from convsuite.case import Outcome, Pass, Status, Support
 from convsuite.cli import main
+from convsuite.environment import observe
 from convsuite.errors import SelectorError
+from convsuite.known import KnownFailure
+from convsuite.operations import of
+from convsuite.run import Report
 from convsuite.selectors import select
+from convsuite.store import Store, open_store
 
 ROOT = Path(__file__).parents[2]
 TEXTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-MADE_UP = ("conv", "edge", "example", "regressions")  # files of cases that a text makes up as it goes
+MADE_UP = ("conv", "edge", "example", "mine", "regressions")  # files of cases that a text makes up as it goes
 WRITTEN_LATER = ("bench",)  # commands that a text announces
 
 _ID = re.compile(r"(?<![\w/])conv/\w+/[\w.,=*+\-/]*")
@@ -157,3 +164,84 @@ def test_a_wrong_command_is_found(text: str, wrong: type[Exception]) -> None:
 def test_a_wrong_id_is_found() -> None:
     with pytest.raises(SelectorError):
         check_id("conv/worked/padding_4x4")
+
+
+def section(name: str, title: str) -> str:
+    """Return what stands under a heading of a text in docs/, up to the next."""
+    _, found, rest = (ROOT / "docs" / name).read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    assert found
+    return rest.partition("\n## ")[0]
+
+
+def rows(text: str) -> list[str]:
+    """The first cells of a text's tables that hold code, without the rest."""
+    return re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
+
+
+ATTRIBUTES = [cell.strip("`") for cell in rows(section("add-a-backend.md", "What `case` has"))]
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_a_case_has_what_the_table_says(attribute: str) -> None:
+    first, *path = attribute.split(".")
+    assert first == "case"
+    attrgetter(".".join(path))(shipped().cases[0])
+
+
+def test_the_table_of_a_case_is_found_and_the_output_shape_is_as_told() -> None:
+    assert len(ATTRIBUTES) > 20
+    case = select(shipped().cases, ["conv/basic/cross_correlation"], "full")[0]
+    assert of(case).output_shape(case) == (1, 1, 2, 2)
+    assert {"role", "shape", "memory_format"} <= set(dir(case.operands[0]))
+
+
+def test_every_key_of_a_known_failure_is_told() -> None:
+    keys = [cell.strip("`") for cell in rows(section("add-a-backend.md", "Known failures"))]
+    assert sorted(keys) == sorted(KnownFailure.__struct_fields__)
+
+
+def outcome(backend: str, status: Status, case_id: str, message: str = "") -> Outcome:
+    return Outcome(
+        case_id=case_id, operation="conv", dtype="float32", pass_=Pass.FORWARD, backend=backend, device="cpu",
+        status=status, support=Support.native(), message=message,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> Iterator[Store]:
+    """A database of two runs; only the newer one has anything to tell."""
+    store = open_store(tmp_path / "convsuite.db")
+    store.add(
+        store.begin(observe(1, None), "old"), Report(case=None, outcomes=(outcome("torch", Status.ERROR, "old"),))
+    )
+    run = store.begin(observe(1, None), "new")
+    said = (
+        outcome("torch", Status.CRASH, "a", "died"),
+        outcome("torch", Status.PASSED, "b"),
+        outcome("jax", Status.MISMATCH, "a", "wrong"),
+        *(outcome("jax", Status.UNSUPPORTED, name, "no int8") for name in "bc"),
+    )
+    store.add(run, Report(case=None, outcomes=said))
+    with store.connection as connection:
+        versions = '{"torch":"2.13.0","onednn":"3.12.0"}'
+        connection.execute("INSERT INTO backend VALUES (?, 'torch', 'cpu', 'ready', ?, '{}', 1.0)", (run, versions))
+    yield store
+    store.close()
+
+
+def test_the_queries_of_the_results_answer(two_runs: Store) -> None:
+    text = section("judging.md", "In the database")
+    queries = re.findall(r'^sqlite3 -box convsuite\.db "([^"$`]+)"$', text, re.MULTILINE)
+    assert [[tuple(row) for row in two_runs.rows(query)] for query in queries] == [
+        [("a", "forward", "crash", "died")],
+        [("jax", "no int8", 2)],
+        [("torch", "torch", "2.13.0"), ("torch", "onednn", "3.12.0")],
+    ]
+
+
+def test_every_table_column_and_status_is_told(two_runs: Store) -> None:
+    text = section("judging.md", "In the database")
+    tables = [row[0] for row in two_runs.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {row[1] for table in tables for row in two_runs.rows(f"PRAGMA table_info({table})")}
+    told = set(re.findall(r"`(\w+)`", text))
+    assert {*tables, *columns, *(status.value for status in Status)} - told == set()
