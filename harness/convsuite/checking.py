@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -49,6 +50,7 @@ class Request:
     timeout_s: float
     threads: int
     probe: bool
+    verbose: bool
     command: str
 
 
@@ -62,30 +64,62 @@ class _Plan:
     stale: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """A run under way: what was asked for, and where its results go."""
+
+    request: Request
+    plan: _Plan
+    console: Console
+    store: Store
+    number: int  # of the run in the store
+    tally: Tally
+
+
 def run_check(request: Request) -> int:
     """Do it all and return the exit code: 0 nothing found, 1 findings, 130 interrupted; bad input raises."""
     if not 0 < request.timeout_s < math.inf:  # NaN, too
         raise ConvsuiteError(f"--timeout {request.timeout_s:g}: give a number of seconds above 0")
     plan = _plan(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
-    tally = Tally(stale=list(plan.stale))
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(request.db)))
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-")))
         here = _environment(request)
-        lanes = list[Lane]()
-        state = "stopped"
+        stack.enter_context(_ended_as_by_ctrl_c())
         number = store.begin(here, request.command)
-        try:
-            state = _interruptible(request, console, plan, lanes, workdir, store, number, tally)
-        finally:  # a backend that is refused, or a disk that is full: what was finished is kept, and told
-            close_all(lanes)
-            if tally.counts or state != "stopped":
-                _summarize(request, console, tally, number, state)
-            store.finish(number, state)
+        tally = Tally(stale=list(plan.stale))
+        session = _Session(request=request, plan=plan, console=console, store=store, number=number, tally=tally)
+        state = _recorded(session, workdir)
         if request.junit is not None:
             write_junit(store, number, request.junit, tally.stale)
     return 130 if state == "interrupted" else int(tally.found > 0)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM, which a cancelled job sends, for Ctrl-C: what was finished is kept, and told."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _recorded(session: _Session, workdir: Path) -> str:
+    """Run; whatever ends it, record how it ended, and tell what it came to."""
+    lanes = list[Lane]()
+    state = "stopped"
+    try:
+        state = _interruptible(session, lanes, workdir)
+    finally:  # a backend that is refused, a disk that is full, a reader that is gone: what was finished is kept
+        close_all(lanes)
+        try:
+            session.store.finish(session.number, state)
+        finally:
+            if session.tally.counts or state != "stopped":
+                _summarize(session, state)
+    return state
 
 
 def _plan(request: Request) -> _Plan:
@@ -112,23 +146,16 @@ def _lanes(request: Request, plan: _Plan, workdir: Path) -> list[Lane]:
     return [Lane(entry.name, request.device, settings) for entry in plan.entries]
 
 
-def _interruptible(
-    request: Request,
-    console: Console,
-    plan: _Plan,
-    lanes: list[Lane],
-    workdir: Path,
-    store: Store,
-    number: int,
-    tally: Tally,
-) -> str:
+def _interruptible(session: _Session, lanes: list[Lane], workdir: Path) -> str:
     """Open the lanes, run, and return how it ended: finished, or interrupted by Ctrl-C."""
     try:
-        lanes += _lanes(request, plan, workdir)
-        _run(request, console, plan, lanes, store, number, tally)
+        lanes += _lanes(session.request, session.plan, workdir)
+        _run(session, lanes)
     except KeyboardInterrupt:
-        console.print("interrupted; what was finished is kept", style="yellow")
+        session.console.print("interrupted; what was finished is kept", style="yellow")
         return "interrupted"
+    except BrokenPipeError:  # of --json: who read it is gone
+        terminal.end_quietly()
     return "finished"
 
 
@@ -148,23 +175,24 @@ def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:
     return [entry for entry in everything.values() if entry.default and not entry.missing()]
 
 
-def _run(
-    request: Request, console: Console, plan: _Plan, lanes: list[Lane], store: Store, number: int, tally: Tally
-) -> None:
+def _run(session: _Session, lanes: list[Lane]) -> None:
+    console, store, tally, plan = session.console, session.store, session.tally, session.plan
     names = ", ".join(lane.name for lane in lanes)
     with console.status(escape(f"importing {names}")) if console.is_terminal else ExitStack():
         ready, broken = run.start(lanes)
-    store.add_lanes(number, lanes)
+    store.add_lanes(session.number, lanes)
     for report in broken:
-        store.add(number, report)
+        store.add(session.number, report)
         tally.add(report)
-    _tell_absent(request, console, lanes, ready)
+    _tell_absent(session.request, console, lanes, ready)
+    tally.versions.extend((lane.name, lane.version) for lane in ready)
+    terminal.print_versions(console, tally)
     with terminal.progress(console, len(plan.cases)) as advance:
         for report in run.check(plan.cases, ready, plan.failures) if ready else ():
-            store.add(number, report)
+            store.add(session.number, report)
             tally.add(report)
             advance(tally.found)
-            if request.as_json:
+            if session.request.as_json:
                 for outcome in report.outcomes:
                     print(json_outcome(outcome))  # noqa: T201 - standard output is what --json is for
 
@@ -180,14 +208,17 @@ def _tell_absent(request: Request, console: Console, lanes: list[Lane], ready: l
         raise BackendError(f"no backend can compute on {request.device} here")
 
 
-def _summarize(request: Request, console: Console, tally: Tally, number: int, state: str) -> None:
+def _summarize(session: _Session, state: str) -> None:
     """Tell what the run came to, or has come to so far."""
-    terminal.print_tally(console, tally, _rerun(request))
+    request, console, tally = session.request, session.console, session.tally
+    terminal.print_tally(console, tally, _rerun(request), request.verbose)
     if request.as_json:
-        print(json_summary(tally, number, state))  # noqa: T201
+        print(json_summary(tally, session.number, state))  # noqa: T201
     console.print()
-    console.print(terminal.verdict(tally), style="red" if tally.found else "green", highlight=False, soft_wrap=True)
-    console.print(f"run {number} in {request.db}", markup=False, highlight=False, soft_wrap=True)
+    ended = "" if state == "finished" else f"{state} after {tally.cases} of {len(session.plan.cases)} cases: "
+    style = "red" if tally.found else "yellow" if ended else "green"
+    console.print(ended + terminal.verdict(tally), style=style, highlight=False, soft_wrap=True)
+    console.print(f"run {session.number} in {request.db}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _rerun(request: Request) -> terminal.Rerun:

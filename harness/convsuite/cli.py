@@ -117,6 +117,9 @@ def main() -> None:
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each backend's process."
 )
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Also tell the reasons of all known failures and of all that is unsupported."
+)
 @click.option("--probe", is_flag=True, help="Also try what backends declare unsupported, and tell what now works.")
 def check(selectors: tuple[str, ...], **options: Any) -> None:
     """Run cases on backends, judge every answer, and name every finding.
@@ -158,7 +161,8 @@ def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str
 
     chosen = select(suite_of(folders, _needed(selectors, level)).cases, selectors, level)
     click.echo("\n".join(case.id for case in chosen))
-    click.echo(f"{len(chosen)} cases; see one: convsuite show {shlex.quote(chosen[0].id)}", err=True)
+    one = shlex.join(["convsuite", "show", chosen[0].id, *(w for folder in folders for w in ("--cases", str(folder)))])
+    click.echo(f"{len(chosen)} cases; see one: {one}", err=True)
 
 
 @list_.command(name="backends")
@@ -196,7 +200,7 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
 
     from convsuite.show import print_case
 
-    print_case(one_case(suite_of(folders), case_id), Console())
+    print_case(one_case(suite_of(folders), case_id), Console(), tuple(map(str, folders)))
 
 
 @main.command()

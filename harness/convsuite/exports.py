@@ -48,6 +48,7 @@ def json_summary(tally: Tally, run: int, state: str) -> str:
         "state": state,
         "cases": tally.cases,
         "counts": counts,
+        "backends": dict(tally.versions),
         "findings": tally.found,
         "stale": tally.stale,
     }

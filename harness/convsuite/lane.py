@@ -101,6 +101,11 @@ class Lane:
         self._limit_s = 0.0
         self._pool = self._new_pool()
 
+    @property
+    def version(self) -> str:
+        """What computes, e.g. `torch 2.13.0`; "" before the import."""
+        return " ".join(self.info.versions[0]) if self.info and self.info.versions else ""
+
     def open(self) -> Future[Any]:
         """Import the backend; the future's reply is an Info or says what went wrong."""
         return self._schedule(worker.open_backend, [self.name, self.device], self._settings.import_timeout_s)

@@ -203,9 +203,8 @@ def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
     outcomes, arrays = [], dict[Pass, list[tuple[str, NDArray[Any], str]]]()
     for lane in lanes:
         reply = work.replies[lane.name]
-        version = lane.info.versions[0][1] if lane.info and lane.info.versions else ""
         for pass_, answer in _answers(work.case, reply):
-            outcome = known.judge(_outcome(work, lane, pass_, answer, reply), version)
+            outcome = known.judge(_outcome(work, lane, pass_, answer, reply), lane.version.rpartition(" ")[2])
             outcomes.append(outcome)
             array = answer.array if isinstance(answer, worker.PassAnswer) else None
             # of wrong answers it is known how far off they are; agreement is of right ones

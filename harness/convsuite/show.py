@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from math import isfinite, prod
 from textwrap import wrap
@@ -13,6 +14,8 @@ from convsuite.drawing import NAMES, WIDTH, axes, draw_axes, draw_plane, legend,
 from convsuite.operations import window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from rich.console import Console
 
@@ -41,19 +44,23 @@ _KINDS = {
 }
 
 
-def describe(case: Case) -> str:
-    """Return the page as plain text, at most 100 columns wide where its words allow."""
+def describe(case: Case, folders: Sequence[str] = ()) -> str:
+    """Return the page as plain text, at most 100 columns wide where its words allow.
+
+    `folders` are those that the case was found in, where it is not one that convsuite ships.
+    """
     broken = operations.of(case).violations(case)
     parts = [[case.id], _table(_parameters(case, broken)), _geometry(case), _values(case, broken)]
-    parts.append([f"run it: convsuite check '{case.id}'"])
+    found = "".join(f" --cases {shlex.quote(folder)}" for folder in folders)
+    parts.append([f"run it: convsuite check '{case.id}'{found}"])
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def print_case(case: Case, console: Console) -> None:
+def print_case(case: Case, console: Console, folders: Sequence[str] = ()) -> None:
     """Print the page, with colour on a terminal."""
     from rich.text import Text
 
-    text = Text(describe(case))
+    text = Text(describe(case, folders))
     for pattern, style in (
         (r"(?m)\A.*$", "bold"),
         (r"(?m)^  [a-z][a-zA-Z ]+?(?=  )", "cyan"),

@@ -51,6 +51,9 @@ class Tally:
         default_factory=Counter
     )  # (backend, reason): declared unsupported, and right
     pairs: defaultdict[tuple[str, str], Pair] = field(default_factory=lambda: defaultdict(Pair))
+    known: Counter[tuple[str, str]] = field(default_factory=Counter)  # (backend, reason and link)
+    lacks: Counter[tuple[str, str]] = field(default_factory=Counter)  # (backend, reason): unsupported
+    versions: list[tuple[str, str]] = field(default_factory=list)  # (backend, what computes), of those that take part
     findings: list[Finding] = field(default_factory=list)
     suspected: list[Finding] = field(default_factory=list)  # no findings, but named: the first few
     stale: list[str] = field(default_factory=list)  # known-failure entries that match no case
@@ -78,6 +81,10 @@ class Tally:
             self.unchecked[o.backend] += o.verdict.unchecked
         if o.reproducible is False:
             self.irreproducible[o.backend] += 1
+        if o.status is Status.KNOWN_FAILURE:
+            self.known[o.backend, o.known] += 1
+        if o.status is Status.UNSUPPORTED:
+            self.lacks[o.backend, o.message] += 1
         if o.status is Status.PASSED and o.support.level is Level.UNSUPPORTED:
             self.works_now[o.backend, o.support.reason] += 1
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from rich.box import SIMPLE_HEAD
 
@@ -16,6 +18,7 @@ from convsuite.case import Outcome, Pass, Status
 from convsuite.run import IMPORT
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from rich.console import Console
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from convsuite.tally import Finding, Tally
 
+_REASONS = 8  # kinds of known failures told without being asked
 _SHOWN = 40  # findings printed; the rest is counted, and in the database
 _WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
@@ -78,8 +82,19 @@ def console_for(stream: TextIO) -> Console:
 
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")  # a message that the terminal's encoding cannot show
-    console = Console(file=stream)
-    return console if console.is_terminal else Console(file=stream, width=_WIDTH)
+
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            end_quietly()
+
+    console = Quiet(file=stream)
+    return console if console.is_terminal else Quiet(file=stream, width=_WIDTH)
+
+
+def end_quietly() -> NoReturn:
+    """End as a program does whose reader is gone (`| head`): no message, and the status of SIGPIPE."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(141)
 
 
 @contextmanager
@@ -123,7 +138,12 @@ def _said(console: Console, total: int) -> Callable[[int], None]:
     return advance
 
 
-def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
+def print_versions(console: Console, tally: Tally) -> None:
+    """Print what takes part, and its version: without it an outcome is half an answer."""
+    _line(console, ", ".join(f"{name} ({version})" for name, version in tally.versions))
+
+
+def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = False) -> None:
     """Print the outcome table, the agreement table, every finding, and the first suspects, which are none."""
     if tally.counts:
         _line(console, "\nOutcomes (one check is one pass of one case)")
@@ -133,6 +153,9 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
             console, "Agreement of right answers: share equal bit for bit, and the largest difference in u·B (= none)"
         )
         _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
+    _print_reasons(console, "Known failures", tally.known, len(tally.known) if verbose else _REASONS)
+    if verbose:
+        _print_reasons(console, "Unsupported", tally.lacks, len(tally.lacks))
     for (backend, reason), count in sorted(tally.works_now.items()):
         _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
     for finding in tally.findings[:_SHOWN]:
@@ -148,6 +171,17 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun) -> None:
     hidden = sum(tally.suspects.values()) - sum(len(s.passes) for s in tally.suspected)
     if hidden > 0:
         _line(console, f"\n… and {hidden} more suspects: all are in the database")
+
+
+def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str]], most: int) -> None:
+    """Print what outcomes came of, most of them first: backend, count, reason."""
+    if not reasons:
+        return
+    _line(console, f"\n{title}")
+    for (backend, reason), count in reasons.most_common(most):
+        _line(console, f"  {backend}: {count} × {reason}")
+    if len(reasons) > most:
+        _line(console, f"  … and {len(reasons) - most} more reasons: --verbose tells all, with those for unsupported")
 
 
 def verdict(tally: Tally) -> str:

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -131,6 +133,7 @@ class TestCheck:
         }
         assert last["summary"] == {
             "run": 1, "state": "finished", "cases": 2, "counts": {"passed": 5, "error": 1, "mismatch": 2},
+            "backends": {"infinite": f"numpy {np.__version__}", "wrong": f"numpy {np.__version__}"},
             "findings": 3, "stale": [],
         }  # fmt: skip
         assert "rerun: convsuite check conv/some/strided" in done.stderr
@@ -150,7 +153,10 @@ class TestCheck:
         assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("9", "2", "1")
         assert (len(tests), len(failed), len(skipped)) == (9, 2, 1)
         message = failed["conv.wrong", "conv/some/strided[forward]"].get("message")
-        assert message == "ValueError: bad [red]colour[/] �[31m � ]]> � 大\nsecond line"
+        assert message is not None
+        said, _, place = message.rpartition(" (planted_wrong")
+        assert said == "ValueError: bad [red]colour[/] �[31m � ]]> � 大\nsecond line"
+        assert re.fullmatch(r".*\.py:\d+, in conv\)", place)
         (stale,) = (test for test in tests if test.get("classname") == "known_failures")
         assert "'conv/some/gone' matches no case" in (stale.get("name") or "")
         assert skipped[0].get("name") == "conv/some/plain[forward]"
@@ -229,6 +235,27 @@ class TestCheck:
         (cases / "known_failures" / "other.yaml").write_text(KNOWN.replace("wrong", "other").replace("gone", "strided"))
         done = convsuite("check", "--cases", cases, "-b", "numpy_im2col", cwd=tmp_path)
         assert (done.returncode, "nothing found" in done.stdout) == (0, True), done
+
+    def test_a_reader_that_is_gone_ends_it_quietly(self, cases: Path, tmp_path: Path) -> None:
+        for extra in ("", "--json"):
+            words = [sys.executable, "-m", "convsuite.cli", "check", "--cases", str(cases), "-b", "numpy_im2col"]
+            pipe = f"{shlex.join(words)} --db r.db {extra} | true; exit ${{PIPESTATUS[0]}}"
+            done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+            assert (done.returncode, "Traceback" in done.stderr) == (141, False), done
+        with closing(sqlite3.connect(tmp_path / "r.db")) as db:
+            assert "running" not in {state for (state,) in db.execute("SELECT state FROM run")}
+
+    def test_known_failures_are_told_with_reason_and_link(self, cases: Path, tmp_path: Path, planted: Plant) -> None:
+        planted({"wrong": WRONG.replace("case.stride == (2, 2)", "True")})
+        (tmp_path / "list.yaml").write_text(KNOWN.replace("gone", "plain"))
+        done = convsuite("check", "--cases", cases, "-b", "wrong", "--known-failures", "list.yaml", cwd=tmp_path)
+        assert "wrong: 1 × raises where it should answer (not reported)" in done.stdout, done
+
+    def test_reasons_for_unsupported_are_told_when_asked(self, cases: Path, tmp_path: Path, planted: Plant) -> None:
+        planted({"none": "from convsuite import Backend\nclass Planted(Backend): pass\n"})
+        usual = ("check", "--cases", cases, "-b", "none")
+        assert "none: 4 × has no conv" in convsuite(*usual, "-v", cwd=tmp_path).stdout
+        assert "has no conv" not in convsuite(*usual, cwd=tmp_path).stdout
 
     def test_levels_and_a_whole_id_at_any_level(self, cases: Path, tmp_path: Path) -> None:
         usual = ("check", "--cases", cases, "-b", "numpy_im2col", "--db", tmp_path / "r.db")

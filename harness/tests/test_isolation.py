@@ -216,7 +216,10 @@ def test_a_process_that_dies_while_idle_costs_no_case(tmp_path: Path, monkeypatc
         lane.close()
 
 
-def test_ctrl_c_stops_within_two_seconds_with_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_cancelled_job_end_with_the_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals
+) -> None:
     (tmp_path / "iso.yaml").write_text(CASES)
     source = MODULE.format(fault=indent("while True: pass", " " * 12))
     plant(tmp_path, {"stuck": source}, monkeypatch)
@@ -226,11 +229,15 @@ def test_ctrl_c_stops_within_two_seconds_with_the_summary(tmp_path: Path, monkey
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     wait_for_outcomes(tmp_path / "r.db", 1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    if signum == signal.SIGINT:
+        os.killpg(process.pid, signum)  # as a terminal does: to the whole group
+    else:
+        process.send_signal(signum)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 130, output
     assert "interrupted" in output
     assert "passed" in output
+    assert "interrupted after" in output
     assert "Traceback" not in output
 
 
