@@ -112,6 +112,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
         for future in _done(busy):
             lane, work = busy.pop(future)
             _take(lane, work, lane.reply(future))
+        _feed(lanes, window, busy)  # at once: a lane should not wait while its last answer is judged
         while window and all(lane.name in window[0].replies for lane in lanes):
             yield _report(window.pop(0), lanes, known)
         if exhausted and not window:
