@@ -6,8 +6,9 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Native
-from convsuite.case import Case
+from convsuite.case import Case, Operand
 from convsuite.errors import DeviceError
+from convsuite_backends import _layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,3 +40,18 @@ class Framework(Backend):
     @abstractmethod
     def _array(self, result: Native) -> NDArray[np.generic]:
         """Return a native result as NumPy, its axes as they are; bfloat16 as float32, which holds all its values."""
+
+
+class ChannelsLast(Framework):
+    """A framework whose usual order has the channels last, in weights always."""
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return the framework's own array in the order that it is called with."""
+        last = operand.role == "weight" or _layout.channels_last(case)
+        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
+
+    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
+        """Return the result; bfloat16 as float32, which holds all its values."""
+        array = self._array(result)
+        last = role == "weight" or _layout.channels_last(case)
+        return _layout.to_channels_first(array, role) if last else array

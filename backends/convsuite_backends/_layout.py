@@ -123,3 +123,8 @@ def no_mode(case: Case, framework: str, modes: Sequence[str]) -> str:
     if case.expect.error != "padding" or mode == "zeros" or mode in modes:
         return ""
     return f"{framework} has no {mode} padding, so none to refuse"
+
+
+def channels_last(case: Case) -> bool:
+    """True where a framework whose usual order has the channels last is called in it."""
+    return case.layout != "channels_first"

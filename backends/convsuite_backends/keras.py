@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from convsuite.backend import Native
-from convsuite.case import INTEGERS, Case, Numerics, Operand, Pass, Support
+from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _layout
-from convsuite_backends._framework import Framework
+from convsuite_backends._framework import ChannelsLast
 from convsuite_backends.jax import Jax
 from convsuite_backends.tensorflow import TensorFlow
 from convsuite_backends.torch import Torch
@@ -19,16 +19,12 @@ from convsuite_backends.torch import Torch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from convsuite.case import Array
     from convsuite.operations.conv import ConvCase
 
 WORDS = {"valid": "valid", "same_upper": "same"}
 
 
-class _KerasOps(Framework):
+class _KerasOps(ChannelsLast):
     """keras.ops.conv, channels last unless the case asks for channels first; weights are (*kernel, I, O) in both."""
 
     name = ""  # of the framework below
@@ -61,26 +57,16 @@ class _KerasOps(Framework):
             return _layout.narrowed(numerics, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
         return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
 
-    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
-        """Return the framework's own array in Keras's order."""
-        last = operand.role == "weight" or _last(case)
-        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
-
-    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
-        """Return the result; bfloat16 as float32, which holds all its values."""
-        array = self._array(result)
-        return _layout.to_channels_first(array, role) if role == "weight" or _last(case) else array
-
     def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call keras.ops.conv; other pads, a flip and a bias are calls of their own."""
         from keras import ops
 
         x, weight, padding = self._prepared(case, x, weight)
-        order = "channels_last" if _last(case) else "channels_first"
+        order = "channels_last" if _layout.channels_last(case) else "channels_first"
         y = ops.conv(x, weight, case.stride, padding, data_format=order, dilation_rate=case.dilation)
         if bias is None:
             return y
-        return ops.add(y, bias if _last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+        return ops.add(y, bias if _layout.channels_last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
 
     def _prepared(self, case: ConvCase, x: Native, weight: Native) -> tuple[Native, Native, str]:
         """Return the input, padded where Keras has no word for it, the weight, flipped if asked, and the word."""
@@ -148,7 +134,7 @@ class _KerasLayer(_KerasOps):
             case.kernel,
             strides=case.stride,
             padding=self._word(case) or "valid",
-            data_format="channels_last" if _last(case) else "channels_first",
+            data_format="channels_last" if _layout.channels_last(case) else "channels_first",
             dilation_rate=case.dilation,
             groups=case.groups,
             use_bias=case.bias,
@@ -157,7 +143,7 @@ class _KerasLayer(_KerasOps):
         n, channels, *sizes = case.input_shape
         if self._word(case) is None:
             sizes = [size + low + high for size, (low, high) in zip(sizes, case.padding.pads, strict=False)]
-        layer.build((n, *sizes, channels) if _last(case) else (n, channels, *sizes))
+        layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
         return layer
 
     def _word(self, case: ConvCase) -> str | None:
@@ -186,10 +172,10 @@ class KerasTensorFlow(_KerasOps, TensorFlow):
     name = "tensorflow"
 
     def _lack_below(self, case: ConvCase) -> str:
-        compiled = case.groups > 1 or (case.rank == 3 and not _last(case))  # Keras calls XLA for these
+        compiled = case.groups > 1 or (case.rank == 3 and not _layout.channels_last(case))  # Keras calls XLA for these
         if case.dtype == "int8" or (case.dtype == "int32" and (case.rank == 3 or compiled)):
             return f"TensorFlow has no {case.dtype} convolution of this kind"
-        if not self._on_gpu and not _last(case) and not compiled and case.dtype not in self._onednn:
+        if not self._on_gpu and not _layout.channels_last(case) and not compiled and case.dtype not in self._onednn:
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if self._refuses_empty(case):
             return "TensorFlow refuses a weight without elements"
@@ -233,10 +219,6 @@ class KerasTorchLayer(_KerasLayer, KerasTorch):
     """Keras layers on PyTorch."""
 
 
-def _last(case: Case) -> bool:
-    return case.layout != "channels_first"
-
-
 def _strided(case: Case) -> bool:
     return max(case.stride) > 1
 
@@ -249,7 +231,7 @@ def _pad(case: ConvCase, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     from keras import ops
 
-    first = 1 if _last(case) else 2
+    first = 1 if _layout.channels_last(case) else 2
     if case.padding.mode == "zeros":
         x = ops.pad(x, [(0, 0)] * first + _layout.grown(case) + [(0, 0)] * (2 - first))
     else:

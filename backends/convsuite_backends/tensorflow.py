@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from convsuite.backend import Function, Gradient, Native
-from convsuite.case import Case, Numerics, Operand, Pass, Support
+from convsuite.case import Case, Numerics, Pass, Support
 from convsuite.errors import DeviceError
 from convsuite.operations.window import span
 from convsuite_backends import _layout
-from convsuite_backends._framework import Framework
+from convsuite_backends._framework import ChannelsLast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WORDS = {"valid": "VALID", "same_upper": "SAME"}
 
 
-class TensorFlow(Framework):
+class TensorFlow(ChannelsLast):
     """Eager tf.nn with oneDNN; NHWC and HWIO unless the case asks for channels first."""
 
     requires: ClassVar[tuple[str, ...]] = ("tensorflow",)
@@ -85,16 +85,6 @@ class TensorFlow(Framework):
             return _layout.narrowed(numerics, case, None, note)
         return _layout.composed_numerics(numerics, case, pass_)
 
-    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
-        """Return a tensor in the case's layout."""
-        last = operand.role == "weight" or _last(case)
-        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
-
-    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
-        """Return the result; bfloat16 as float32, which holds all its values."""
-        array = self._array(result)
-        return _layout.to_channels_first(array, role) if role == "weight" or _last(case) else array
-
     def _tensor(self, array: Array, case: Case) -> Native:
         import tensorflow as tf
 
@@ -131,7 +121,7 @@ class TensorFlow(Framework):
         import tensorflow as tf
 
         call = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[case.rank - 1]
-        order = _layout.axes(case.rank, _last(case))
+        order = _layout.axes(case.rank, _layout.channels_last(case))
         if case.flip:
             weight = tf.reverse(weight, range(case.rank))
         padding = self._padding(case)
@@ -152,7 +142,7 @@ class TensorFlow(Framework):
             return "TensorFlow refuses a weight without elements"
         if case.dtype in self._onednn:
             return ""
-        if not _last(case):
+        if not _layout.channels_last(case):
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if case.rank == 3 and _dilated(case):
             return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
@@ -178,7 +168,7 @@ class TensorFlow(Framework):
             return False
         match pass_:
             case Pass.GRAD_BIAS:
-                return case.dtype == "bfloat16" or not _last(case)  # bias_add's own kernel
+                return case.dtype == "bfloat16" or not _layout.channels_last(case)  # bias_add's own kernel
             case Pass.FORWARD:
                 return case.rank == 3 and case.dtype not in self._onednn
         return case.dtype not in self._onednn or isinstance(self._padding(case), list)
@@ -193,11 +183,15 @@ class TensorFlow(Framework):
                 return word
         if case.rank != 2 or padding.mode != "zeros" or padding.negative or self._gradient_needs_word(case):
             return None
-        return [(0, 0), *padding.pads, (0, 0)] if _last(case) else [(0, 0), (0, 0), *padding.pads]
+        return [(0, 0), *padding.pads, (0, 0)] if _layout.channels_last(case) else [(0, 0), (0, 0), *padding.pads]
 
     def _gradient_needs_word(self, case: ConvCase) -> bool:
         """Tell whether the case has what the gradient of explicit padding, which never goes by oneDNN, lacks."""
-        return not self._on_gpu and case.wants_gradient and (case.groups > 1 or _dilated(case) or not _last(case))
+        return (
+            not self._on_gpu
+            and case.wants_gradient
+            and (case.groups > 1 or _dilated(case) or not _layout.channels_last(case))
+        )
 
     def _steps(self, case: ConvCase) -> list[str]:
         """Say what is called beside the convolution."""
@@ -241,10 +235,6 @@ class TensorFlowXla(TensorFlow):
         return False
 
 
-def _last(case: Case) -> bool:
-    return case.layout != "channels_first"
-
-
 def _no_dtype(case: Case) -> str:
     absent = case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
     return f"tf.nn.conv{case.rank}d has no {case.dtype}" if absent else ""
@@ -286,7 +276,7 @@ def _onednn_dtypes() -> frozenset[str]:
 
 def _per_axis(values: tuple[int, ...], case: Case) -> list[int]:
     """Return strides or dilations with the 1s that conv2d and conv3d want for batch and channels."""
-    return [1, *values, 1] if _last(case) else [1, 1, *values]
+    return [1, *values, 1] if _layout.channels_last(case) else [1, 1, *values]
 
 
 def _misread(case: ConvCase) -> str:
@@ -302,7 +292,7 @@ def _pad(case: ConvCase, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     import tensorflow as tf
 
-    first = 1 if _last(case) else 2
+    first = 1 if _layout.channels_last(case) else 2
     mode, grown = case.padding.mode, _layout.grown(case)
     if mode in ("zeros", "reflect"):
         around = [(0, 0)] * first + grown + [(0, 0)] * (2 - first)

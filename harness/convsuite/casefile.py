@@ -17,6 +17,7 @@ from convsuite import sources, written
 from convsuite.case import LEVELS, Case
 from convsuite.errors import CaseFileError
 from convsuite.operations import OPERATIONS
+from convsuite.selectors import levels_up_to
 from convsuite.wording import did_you_mean
 from convsuite.written import MAX_CASES, SWEEP_KEYS, FileInfo, Written
 from convsuite.yamlnodes import Node, parse, place, shown
@@ -53,7 +54,7 @@ def builtin(level: str = LEVELS[-1]) -> Suite:
 
 
 def _load(roots: Sequence[tuple[Traversable, str]], level: str) -> Suite:
-    gathered = _Gathered(levels=LEVELS[: LEVELS.index(level) + 1])
+    gathered = _Gathered(levels=levels_up_to(level))
     for root, name in roots:
         with gathered.noting():
             for source in sources.find(root, name):

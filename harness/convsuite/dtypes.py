@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convsuite.formats import FORMATS, Format, is_integer
+from convsuite.formats import FORMATS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-__all__ = ["FORMATS", "Format", "is_integer", "round_to"]
 
 
 def round_to(values: NDArray[Any], dtype: str) -> NDArray[Any]:

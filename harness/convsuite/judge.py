@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convsuite.case import Expected, Numerics, Verdict
-from convsuite.dtypes import FORMATS, round_to
+from convsuite.dtypes import round_to
+from convsuite.formats import FORMATS
 from convsuite.tolerance import Allowance, allowance
 
 if TYPE_CHECKING:

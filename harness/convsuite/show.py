@@ -264,7 +264,8 @@ def _values(case: Case, broken: list[CaseError]) -> list[str]:
 
 def _rounded(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     """Return values as the dtype holds them; what an integer sum comes to is told as it is, in range or not."""
-    from convsuite.dtypes import is_integer, round_to
+    from convsuite.dtypes import round_to
+    from convsuite.formats import is_integer
 
     return values if is_integer(dtype) else round_to(values, dtype)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convsuite.case import Expected, Numerics
-from convsuite.dtypes import FORMATS, Format
+from convsuite.formats import FORMATS, Format
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from convsuite.case import DTYPES
-from convsuite.dtypes import FORMATS, is_integer, round_to
+from convsuite.dtypes import round_to
+from convsuite.formats import FORMATS, is_integer
 
 EXPONENTS = {"float16": (-14, 15), "bfloat16": (-126, 127), "float32": (-126, 127), "float64": (-1022, 1023)}
 

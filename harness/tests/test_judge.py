@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from convsuite import judge as room
 from convsuite.case import Expected, Numerics, Origin, Pass, Verdict
-from convsuite.dtypes import FORMATS
 from convsuite.entry import ChannelsEntry
+from convsuite.formats import FORMATS
 from convsuite.judge import ACCIDENTS, identical, judge, judge_refusal, units_apart
 from convsuite.operands import fill
 from convsuite.operations import conv

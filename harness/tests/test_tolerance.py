@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from convsuite.arithmetic import evaluate
 from convsuite.case import Expected, Numerics, Verdict
-from convsuite.dtypes import FORMATS, round_to
+from convsuite.dtypes import round_to
+from convsuite.formats import FORMATS
 from convsuite.judge import judge
 from convsuite.tolerance import allowance, gamma
 
