@@ -1,4 +1,4 @@
-"""Convolution by im2col + GEMM with NumPy alone: a library of two functions, and the backend that wraps it.
+"""The convolution family by NumPy alone: a library of functions, and the backend that wraps them.
 
     from convsuite_backends.numpy_im2col import conv, conv_gradients
 
@@ -7,5 +7,26 @@ Shares no code with the reference that convsuite judges by, so their agreement s
 
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_gradients
+from convsuite_backends.numpy_im2col.pooling import (
+    avg_pool,
+    avg_pool_gradient,
+    lp_pool,
+    lp_pool_gradient,
+    max_pool,
+    max_pool_gradient,
+    max_pool_indices,
+)
 
-__all__ = ["Gradients", "NumpyIm2col", "conv", "conv_gradients"]
+__all__ = [
+    "Gradients",
+    "NumpyIm2col",
+    "avg_pool",
+    "avg_pool_gradient",
+    "conv",
+    "conv_gradients",
+    "lp_pool",
+    "lp_pool_gradient",
+    "max_pool",
+    "max_pool_gradient",
+    "max_pool_indices",
+]

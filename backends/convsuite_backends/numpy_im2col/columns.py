@@ -39,7 +39,7 @@ class Tile:
 def tiles(g: Geometry, itemsize: int) -> Iterator[Tile]:
     """Cut (groups, batch, *out) into tiles whose columns take at most TILE_BYTES each, or are of a single position."""
     most = max(1, TILE_BYTES // max(1, g.terms * itemsize))
-    return (Tile(groups, batch, tuple(out)) for groups, batch, *out in _boxes((g.groups, g.batch, *g.out), most))
+    return (Tile(groups, batch, tuple(out)) for groups, batch, *out in boxes((g.groups, g.batch, *g.out), most))
 
 
 def windows(padded: Values, g: Geometry) -> Values:
@@ -70,13 +70,13 @@ def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:
         into[here] += columns[of_tap].swapaxes(1, 2).swapaxes(0, 1)  # batch first
 
 
-def _boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+def boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     """Cut an array of a shape into boxes of at most `most` elements, at least 1, keeping the last axes whole."""
     if not shape:
         yield ()
         return
     inner = prod(shape[1:])
-    rests = [tuple(slice(0, n) for n in shape[1:])] if inner <= most else list(_boxes(shape[1:], most))
+    rests = [tuple(slice(0, n) for n in shape[1:])] if inner <= most else list(boxes(shape[1:], most))
     step = max(1, most // max(1, inner))
     for start in range(0, shape[0], step):
         for rest in rests:

@@ -81,10 +81,10 @@ def geometry(
         c_in=weight[1],
         c_out=weight[0] // groups,
         sizes=x[2:],
-        kernel=_positive("kernel", weight[2:], rank),
-        stride=_positive("stride", stride, rank),
-        dilation=_positive("dilation", dilation, rank),
-        pads=_pads(padding, rank),
+        kernel=positive("kernel", weight[2:], rank),
+        stride=positive("stride", stride, rank),
+        dilation=positive("dilation", dilation, rank),
+        pads=per_axis_pads(padding, rank),
         mode=padding_mode,
         flip=flip,
     )
@@ -121,21 +121,24 @@ def _check_padding(g: Geometry) -> None:
             raise ValueError(f"axis {axis}: {g.mode} padding of {max(low, high)} needs more than {n} positions")
 
 
-def _per_axis(name: str, value: Size, rank: int) -> tuple[int, ...]:
+def per_axis(name: str, value: Size, rank: int) -> tuple[int, ...]:
+    """Return one number per axis."""
     values = tuple(map(index, value)) if isinstance(value, Sequence) else (index(value),) * rank
     if len(values) != rank:
         raise ValueError(f"{name} has {len(values)} numbers for {rank} spatial axes")
     return values
 
 
-def _positive(name: str, value: Size, rank: int) -> tuple[int, ...]:
-    values = _per_axis(name, value, rank)
+def positive(name: str, value: Size, rank: int) -> tuple[int, ...]:
+    """Return one number per axis, each at least 1."""
+    values = per_axis(name, value, rank)
     if min(values) < 1:
         raise ValueError(f"{name} must be at least 1 on every axis, not {list(values)}")
     return values
 
 
-def _pads(padding: Pads, rank: int) -> tuple[tuple[int, int], ...]:
+def per_axis_pads(padding: Pads, rank: int) -> tuple[tuple[int, int], ...]:
+    """Return (low, high) per axis."""
     axes = tuple(padding) if isinstance(padding, Sequence) else (padding,) * rank
     if len(axes) != rank:
         raise ValueError(f"padding has {len(axes)} entries for {rank} spatial axes")
