@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Native
-from convsuite.case import Case, Operand
+from convsuite.case import Case, Numerics, Operand, Pass, Support
 from convsuite.errors import DeviceError
 from convsuite_backends import _layout
 
@@ -18,7 +18,34 @@ if TYPE_CHECKING:
 
 
 class Framework(Backend):
-    """What Keras takes from the framework below it."""
+    """A framework: what it declares goes by operation, and Keras takes its arrays from one below it.
+
+    Beside the method `conv`, a subclass may have `conv_support(case)`, `conv_gradient_support(case)` and
+    `conv_numerics(case, pass_, declared)`; and so for each operation. Without them it is native and has no roundings
+    of its own.
+    """
+
+    def lack(self, case: Case) -> str:
+        """Say what the framework lacks for a case whatever the operation, "" where it has all."""
+        return ""
+
+    def support(self, case: Case) -> Support:
+        """Declare what is lacking, or what the operation's own declaration says."""
+        if lack := self.lack(case):
+            return Support.unsupported(lack)
+        declare = getattr(self, f"{case.operation}_support", None)
+        return declare(case) if declare else Support.native()
+
+    def gradient_support(self, case: Case) -> Support:
+        """Declare what the operation's own declaration says."""
+        declare = getattr(self, f"{case.operation}_gradient_support", None)
+        return declare(case) if declare else Support.native()
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare the usual arithmetic, as far as the operation's own declaration does not refine it."""
+        usual = super().numerics(case, pass_)
+        refine = getattr(self, f"{case.operation}_numerics", None)
+        return refine(case, pass_, usual) if refine else usual
 
     @property
     def _on_gpu(self) -> bool:
@@ -47,11 +74,11 @@ class ChannelsLast(Framework):
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return the framework's own array in the order that it is called with."""
-        last = operand.role == "weight" or _layout.channels_last(case)
+        last = _layout.is_weight(operand.role) or _layout.channels_last(case)
         return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""
         array = self._array(result)
-        last = role == "weight" or _layout.channels_last(case)
+        last = _layout.is_weight(role) or _layout.channels_last(case)
         return _layout.to_channels_first(array, role) if last else array

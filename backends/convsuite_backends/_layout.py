@@ -30,16 +30,24 @@ def axes(rank: int, channels_last: bool) -> str:
 
 def to_channels_last(array: NDArray[Any], role: str) -> NDArray[Any]:
     """Reorder (N, C, *spatial) to (N, *spatial, C), and a weight (O, I, *kernel) to (*kernel, I, O)."""
-    if role == "bias":
-        return array
-    return np.ascontiguousarray(np.moveaxis(array, (0, 1), (-1, -2)) if role == "weight" else np.moveaxis(array, 1, -1))
+    return np.ascontiguousarray(np.moveaxis(array, *_moves(role)))
 
 
 def to_channels_first(array: NDArray[Any], role: str) -> NDArray[Any]:
     """Undo `to_channels_last`."""
-    if role == "bias":
-        return array
-    return np.moveaxis(array, (-1, -2), (0, 1)) if role == "weight" else np.moveaxis(array, -1, 1)
+    return np.moveaxis(array, *reversed(_moves(role)))
+
+
+def is_weight(role: str) -> bool:
+    """Tell whether an operand is a weight: frameworks with channels last have them in one order in every layout."""
+    return role in ("weight", "depthwise", "pointwise")
+
+
+def _moves(role: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the channel axes of an array, and where they go in channels_last."""
+    if is_weight(role):
+        return (0, 1), (-1, -2)
+    return ((0,), (-1,)) if role == "bias" else ((1,), (-1,))
 
 
 def grown(case: Case) -> list[tuple[int, int]]:

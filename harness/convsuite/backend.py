@@ -38,7 +38,8 @@ class Backend:
 
     A method takes the case and its operands as native arrays and returns the native result, e.g.
     `def conv(self, case, x, weight, bias=None)` with x (N, C, *spatial), weight (C_out, C_in / groups, *kernel), bias
-    (C_out,), unless `to_native` lays them out in another way. All else has a default that suits NumPy.
+    (C_out,), unless `to_native` lays them out in another way. `def max_pool_indices(self, case, x)` returns where each
+    maximum was found. All else has a default that suits NumPy.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()  # modules whose absence means "not installed"
@@ -99,9 +100,9 @@ class Backend:
         """Return (operands, grad_output) → gradients of ⟨function(*operands), grad_output⟩, by the framework's own."""
         raise NotImplementedError(f"{type(self).__name__} has no gradients")
 
-    def forward(self, case: Case) -> Function:
-        """Return the compiled forward pass of a case."""
-        return self.compile(partial(getattr(self, case.operation), case), case)
+    def forward(self, case: Case, method: str = "") -> Function:
+        """Return the compiled forward pass of a case: that of a method, by default the one of the operation's name."""
+        return self.compile(partial(getattr(self, method or case.operation), case), case)
 
     def backward(self, case: Case) -> Gradient:
         """Return the compiled gradients of a case: all of them at once, in the order of its operands."""

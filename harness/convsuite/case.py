@@ -31,13 +31,21 @@ class Pass(StrEnum):
     """What is computed: the operation itself, or the gradient of ⟨output, grad_output⟩ to one of its operands."""
 
     FORWARD = "forward"
+    INDICES = "indices"  # of a max pool: where in the input's plane each output was found
     GRAD_INPUT = "grad_input"
     GRAD_WEIGHT = "grad_weight"
+    GRAD_DEPTHWISE = "grad_depthwise"  # the two weights of a separable convolution
+    GRAD_POINTWISE = "grad_pointwise"
     GRAD_BIAS = "grad_bias"
 
     @property
+    def gradient(self) -> bool:
+        """True for the gradient to an operand."""
+        return self.value.startswith("grad_")
+
+    @property
     def role(self) -> str:
-        """The operand whose shape the result has; `output` for the forward pass."""
+        """The operand whose shape the result has; `output` for the forward pass, `indices` for those."""
         return "output" if self is Pass.FORWARD else self.value.removeprefix("grad_")
 
 
@@ -176,8 +184,8 @@ class Case:
 
     @property
     def wants_gradient(self) -> bool:
-        """True where any pass but the forward one is asked for."""
-        return any(p is not Pass.FORWARD for p in self.passes)
+        """True where the gradient to any operand is asked for."""
+        return any(p.gradient for p in self.passes)
 
     @property
     def memory_formats(self) -> tuple[str, ...]:
@@ -252,6 +260,8 @@ class Expected:
     magnitude: NDArray[np.float64]
     terms: int  # K: products accumulated into one output
     integral: bool  # every operand is an integer, so gate 1 may apply
+    # what must fit the accumulator for gate 1, where that is not the magnitude: an average's sum; infinite: no gate 1
+    sums: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,9 @@ def _broken(operation: Operation, case: Case) -> Iterator[Broken]:
         if min(operand.shape) < 0:
             yield Broken((_key(operand.role),), f"a size is negative: {operand.role} is {list(operand.shape)}")
             return
+    if unknown := [p for p in case.passes if p not in operation.PASSES]:
+        yield Broken(("passes",), f"{operation.NAME} has no pass {unknown[0]}; it has {', '.join(operation.PASSES)}")
+        return
     violations = operation.violations(case)
     if case.expect.error is not None:
         yield from _refusal(case, case.expect.error, violations)
@@ -106,7 +109,9 @@ def _blind(factors: list[Operand]) -> Iterator[Broken]:
     constant = len(written) == len(factors) and all(len({*o.values}) == 1 for o in written)
     # one number times another has no index to be wrong, but 1 times 1 tells nothing even so
     if constant and (any(len(o.values) > 1 for o in written) or all(o.values == (1,) for o in written)):
-        rule = "input and kernel are each one number all over: such a case would pass with many a wrong index"
+        what = " and ".join(_key(o.role) for o in factors)
+        rule = f"{what} {'are each' if len(factors) > 1 else 'is'} one number all over"
+        rule += ": such a case would pass with many a wrong index"
         yield Broken(("input", "values"), rule)
 
 

@@ -41,11 +41,11 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
-def _operation(ctx: click.Context, param: click.Parameter, value: str) -> Any:
-    """Return an operation's name, any other is a usage error; the operations are read only where one is asked for."""
+def _operations(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
+    """Return names of operations, any other is a usage error; the operations are read only where one is asked for."""
     from convsuite.operations import OPERATIONS
 
-    return click.Choice(list(OPERATIONS)).convert(value, param, ctx)
+    return [click.Choice(list(OPERATIONS)).convert(name, param, ctx) for name in value] or list(OPERATIONS)
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -204,11 +204,11 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.argument("operation", default="conv", callback=_operation)
+@click.argument("operations", nargs=-1, metavar="[OPERATION]...", callback=_operations)
 @cases_option
 @level_option
-def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
-    """Print which pairs of parameter values no case of an operation touches.
+def coverage(operations: list[str], folders: tuple[Path, ...], level: str) -> None:
+    """Print which pairs of parameter values no case of an operation touches; of every operation, unless some are named.
 
     \b
     convsuite coverage
@@ -217,9 +217,10 @@ def coverage(operation: str, folders: tuple[Path, ...], level: str) -> None:
     from convsuite.coverage import describe, pairs
     from convsuite.selectors import select
 
-    covered = pairs(select(suite_of(folders, level).cases, (), level), operation)
-    click.echo(describe(covered))
-    sys.exit(EXIT_FINDINGS if covered.missing else 0)
+    cases = select(suite_of(folders, level).cases, (), level)
+    covered = [pairs(cases, operation) for operation in operations]
+    click.echo("\n\n".join(map(describe, covered)))
+    sys.exit(EXIT_FINDINGS if any(c.missing for c in covered) else 0)
 
 
 @main.command()

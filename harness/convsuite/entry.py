@@ -18,7 +18,7 @@ Dtype = Literal["float64", "float32", "float16", "bfloat16", "int32", "int8"]
 Fill = Literal["integers", "normal", "wide", "cancelling", "impulse", "ramp", "special"]
 Layout = Literal["default", "channels_first", "channels_last"]
 MemoryFormat = Literal["contiguous", "channels_last", "sliced", "transposed"]
-PassName = Literal["forward", "grad_input", "grad_weight", "grad_bias"]
+PassName = Literal["forward", "indices", "grad_input", "grad_weight", "grad_depthwise", "grad_pointwise", "grad_bias"]
 LevelName = Literal["smoke", "default", "full"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=80)]
 
@@ -80,11 +80,6 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rank: Annotated[int, Meta(ge=1, le=3)] | None = None
     batch: int | None = None
     input: ArrayEntry | Size | None = None
-    kernel: KernelEntry | Size | None = None
-    stride: Size = 1
-    dilation: Size = 1
-    padding: PaddingEntry = "valid"
-    padding_mode: PaddingMode = "zeros"
     dtype: Dtype = "float32"
     fill: Fill = "integers"
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -95,3 +90,29 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: str = ""
     tags: tuple[Name, ...] = ()
     level: LevelName = "default"
+
+
+class WindowEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operation with a sliding window adds."""
+
+    dilation: Size = 1
+    padding: PaddingEntry = "valid"
+
+
+class WeightedEntry(WindowEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operation adds whose window carries weights."""
+
+    kernel: KernelEntry | Size | None = None
+    stride: Size = 1
+    channels: int | ChannelsEntry | None = None
+    groups: int = 1
+    bias: bool | BiasEntry = False
+
+
+class PoolEntry(WindowEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a pool adds: a window that steps by its own size unless a stride is said."""
+
+    kernel: Size | None = None
+    stride: Size | None = None
+    channels: int | None = None
+    ceil_mode: bool = False  # a last window that hangs over the padded input counts, if it starts inside

@@ -51,7 +51,9 @@ FORMATS = {
     "bfloat16": _ieee(8, 127, 2, "float32"),
     "int32": _twos_complement(4, "int32"),
     "int8": _twos_complement(1, "int8"),
+    "int64": _twos_complement(8, "int64"),  # of indices; no case has it
 }
+INDEX_DTYPES = ("int64", "int32")
 
 
 def is_integer(dtype: str) -> bool:

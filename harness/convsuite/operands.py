@@ -60,10 +60,21 @@ def _largest_integer(case: Case) -> int:
 
 def _integers(case: Case, operand: Operand) -> Real:
     """Non-zero integers up to ±4, or to ±m where K leaves no room for 4: a zero would hide a wrong index."""
+    if of(case).COMPARES and operand.role == "input":
+        return _distinct(case, operand)
     m = min(4, _largest_integer(case))
     drawn = (_raw(case, operand)[0] % np.uint64(2 * m)).astype(np.int64)
     signed: Real = np.where(drawn < m, drawn - m, drawn - m + 1).astype(np.float64)
     return signed
+
+
+def _distinct(case: Case, operand: Operand) -> Real:
+    """Integers in a random order, no two of a plane the same as far as the dtype has as many: no window has a tie."""
+    form, plane = FORMATS[case.dtype], prod(operand.shape[2:])
+    most = int(min(2.0**form.bits, form.largest))
+    order = np.argsort(_raw(case, operand)[0].reshape(-1, plane), axis=1, kind="stable")
+    values: Real = (order % (2 * most + 1) - min(plane // 2, most)).astype(np.float64)
+    return values.ravel()
 
 
 def _normal(case: Case, operand: Operand) -> Real:

@@ -20,6 +20,7 @@ from convsuite import judge, worker
 from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support, Verdict
 from convsuite.dtypes import round_to
 from convsuite.errors import CaseFileError
+from convsuite.formats import INDEX_DTYPES
 from convsuite.known import KnownFailures
 from convsuite.lane import Crashed, Lane, Reply, State, TimedOut
 from convsuite.operands import fill
@@ -290,7 +291,7 @@ def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[S
 def _judged(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
     """Judge the first answer, and the second where it differs: right once is not right."""
     assert answer.numerics is not None
-    expected, dtype = work.expected(pass_), work.case.dtype
+    expected, dtype = work.expected(pass_), due_dtype(work.case, pass_, answer.dtype)
     verdict = judge.judge(answer.array, answer.dtype, expected, dtype, answer.numerics)
     if verdict.right and answer.again is not None:
         again = judge.judge(answer.again, answer.dtype, expected, dtype, answer.numerics)
@@ -299,11 +300,18 @@ def _judged(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
     return verdict
 
 
+def due_dtype(case: Case, pass_: Pass, given: str) -> str:
+    """Return the dtype that a result must have: the case's; of indices either integer that frameworks use."""
+    if pass_ is not Pass.INDICES:
+        return case.dtype
+    return given if given in INDEX_DTYPES else INDEX_DTYPES[0]
+
+
 def _agreements(work: _Work, arrays: dict[Pass, list[tuple[str, NDArray[Any], str]]]) -> Iterator[Agreement]:
     for pass_, answered in arrays.items():
         for (left, a, a_digest), (right, b, b_digest) in combinations(answered, 2):
             same = a_digest == b_digest or judge.identical(a, b)
-            units = 0.0 if same else judge.units_apart(a, b, work.expected(pass_), work.case.dtype)
+            units = 0.0 if same else judge.units_apart(a, b, work.expected(pass_), due_dtype(work.case, pass_, ""))
             yield Agreement(
                 case_id=work.case.id,
                 operation=work.case.operation,

@@ -50,7 +50,7 @@ def describe(case: Case, folders: Sequence[str] = ()) -> str:
     `folders` are those that the case was found in, where it is not one that convsuite ships.
     """
     broken = operations.of(case).violations(case)
-    parts = [[case.id], _table(_parameters(case, broken)), _geometry(case), _values(case, broken)]
+    parts = [[case.id], _table(_parameters(case, broken)), _geometry(case, broken), _values(case, broken)]
     found = "".join(f" --cases {shlex.quote(folder)}" for folder in folders)
     parts.append([f"run it: convsuite check '{case.id}'{found}"])
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -102,6 +102,8 @@ def _shape(shape: tuple[int, ...], role: str) -> str:
     names = {"weight": ("C_out", "C_in/groups", *(f"k{n}" for n in spatial)), "bias": ("C_out",)}.get(
         role, ("N", "C", *spatial)
     )
+    if len(names) != len(shape):
+        return f"{shape}"
     return f"{shape}  " + " ".join(f"{name}={n}" for name, n in zip(names, shape, strict=True))
 
 
@@ -186,7 +188,7 @@ def _output(case: Case) -> Rows:
     operation = operations.of(case)
     work = operation.work(case)
     rows = [("output", _shape(operation.output_shape(case), "output"))]
-    rows += [(f"output {a.name}", _formula(a.size, a.low, a.high, a.span, a.stride, a.windows)) for a in axes(case)]
+    rows += _formulas(case)
     rows.append(
         ("terms K", ", ".join(f"{p} {operation.terms(case, p)}" for p in case.passes) + " (products in one sum)")
     )
@@ -195,6 +197,16 @@ def _output(case: Case) -> Rows:
         said = "values" if case.expect.values else f"shape {case.expect.shape}"
         rows.append(("expects", f"{said}, written out in the case file"))
     return rows
+
+
+def _formulas(case: Case) -> Rows:
+    """Return how each axis' output comes about, where the outputs are the windows that slide."""
+    operation = operations.of(case)
+    pictured = operation.picture(case)
+    drawn = axes(pictured) if pictured else ()
+    if tuple(a.windows for a in drawn) != operation.output_shape(case)[2:]:
+        return []
+    return [(f"output {a.name}", _formula(a.size, a.low, a.high, a.span, a.stride, a.windows)) for a in drawn]
 
 
 def _formula(size: int, low: int, high: int, span: int, stride: int, windows: int) -> str:
@@ -230,11 +242,12 @@ def _table(rows: Rows) -> list[str]:
     return lines
 
 
-def _geometry(case: Case) -> list[str]:
+def _geometry(case: Case, broken: list[CaseError]) -> list[str]:
     """Return the drawing of every axis, and of the plane where there are two; nothing where no window can slide."""
-    if window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding):
+    pictured = None if broken else operations.of(case).picture(case)
+    if pictured is None:
         return []
-    drawn = axes(case)
+    drawn = axes(pictured)
     lines = wrap(legend(drawn), WIDTH, break_long_words=False, break_on_hyphens=False)
     plane = draw_plane(*drawn) if case.rank == 2 else []
     return [*draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]

@@ -75,7 +75,7 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         rest = output.roundoff * (r + sums) + underflow
         guaranteed = np.where(size == 0, 0.0, sums + rest)
         usual = np.where(size == 0, 0.0, typical * size + drift * r + rest)
-        fits = (size <= 2.0**bits) & (r <= output.largest)
+        fits = ((size if expected.sums is None else expected.sums) <= 2.0**bits) & (r <= output.largest)
         in_range = (size + sums <= largest) & (r + guaranteed <= output.largest)
     exact = fits if expected.integral else np.zeros_like(fits)
     return Allowance(

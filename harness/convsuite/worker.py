@@ -164,39 +164,37 @@ def run_case(
 def _run(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
     from convsuite.case import Pass
 
-    answers = []
-    if Pass.FORWARD in case.passes:
-        answers.append(_forward(backend, case, operands, probe))
+    forward = [p for p in (Pass.FORWARD, Pass.INDICES) if p in case.passes]
+    answers = [_forward(backend, case, operands, pass_, probe) for pass_ in forward]
     if case.wants_gradient:
         answers.extend(_backward(backend, case, operands, probe))
     return answers
 
 
-def _forward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> PassAnswer:
-    from convsuite.case import Pass
-
-    support, failure = _declared(backend, case, Pass.FORWARD)
+def _forward(
+    backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], pass_: Pass, probe: bool
+) -> PassAnswer:
+    """Run the operation itself, or that part of it that gives the indices."""
+    support, failure = _declared(backend, case, pass_)
     if failure or (support.level == "unsupported" and not probe):
-        return PassAnswer(pass_=Pass.FORWARD, support=support, failure=failure)
+        return PassAnswer(pass_=pass_, support=support, failure=failure)
     inputs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
     try:
-        function = _compiled("forward", case, lambda: backend.forward(case))
+        function = _compiled(pass_.role, case, lambda: backend.forward(case, _method(case, pass_)))
         native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
         before = _seen(backend, case, native)
         first = _finished(backend, function(*native))
         if case.expect.error is not None:  # that it answered is all there is to know
-            return PassAnswer(pass_=Pass.FORWARD, support=support)
+            return PassAnswer(pass_=pass_, support=support)
         second = _finished(backend, function(*native))
         wrote_into = _changed(case, before, _seen(backend, case, native))
-        return _answered(backend, case, Pass.FORWARD, support, (first, second), wrote_into)
+        return _answered(backend, case, pass_, support, (first, second), wrote_into)
     except BaseException as error:
-        return PassAnswer(pass_=Pass.FORWARD, support=support, failure=_failure(error))
+        return PassAnswer(pass_=pass_, support=support, failure=_failure(error))
 
 
 def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
-    from convsuite.case import Pass
-
-    wanted = [p for p in case.passes if p is not Pass.FORWARD]
+    wanted = [p for p in case.passes if p.gradient]
     support, failure = _declared(backend, case, wanted[0])
     if failure or (support.level == "unsupported" and not probe):
         return [PassAnswer(pass_=p, support=support, failure=failure) for p in wanted]
@@ -244,16 +242,21 @@ def _answered(
     )
 
 
+def _method(case: Case, pass_: Pass) -> str:
+    """Return the name of the backend's method that computes a pass; gradients are those of the operation's."""
+    return f"{case.operation}_indices" if pass_.role == "indices" else case.operation
+
+
 def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
     """Return the backend's declaration; one that raises while declaring is an error of that backend."""
     from convsuite import declared
-    from convsuite.case import Level, Pass, Support
+    from convsuite.case import Level, Support
 
-    if not hasattr(backend, case.operation):
-        return Support.unsupported(f"has no {case.operation}"), None
+    if not hasattr(backend, _method(case, pass_)):
+        return Support.unsupported(f"has no {_method(case, pass_)}"), None
     try:
         support = declared.support(backend.support(case))
-        if pass_ is not Pass.FORWARD and support.level is not Level.UNSUPPORTED:
+        if pass_.gradient and support.level is not Level.UNSUPPORTED:
             gradient = declared.support(backend.gradient_support(case))
             support = gradient if gradient.level is not Level.NATIVE else support
     except BaseException as error:

@@ -80,7 +80,7 @@ def products(c: ConvCase) -> Iterator[tuple[Index, Index | None, Index]]:
 def literally(c: ConvCase, arrays: tuple[NDArray[Any], ...]) -> dict[Pass, dict[str, dict[Index, Any]]]:
     """Value, magnitude and number of products of every element of every pass, by literal loops over fractions."""
     x, w, b, g = ({i: Fraction(float(a[i])) for i in np.ndindex(a.shape)} for a in arrays)
-    result = {p: {what: defaultdict(int) for what in ("value", "magnitude", "terms")} for p in Pass}
+    result = {p: {what: defaultdict(int) for what in ("value", "magnitude", "terms")} for p in conv.PASSES}
 
     def accumulate(pass_: Pass, at: Index, a: Fraction | int, b: Fraction | int = 1) -> None:
         result[pass_]["value"][at] += a * b
@@ -104,7 +104,7 @@ def check_literally(c: ConvCase, bits: int) -> None:
     assert not conv.violations(c)
     arrays = fill(c)
     due = literally(c, arrays)
-    for pass_ in Pass:
+    for pass_ in conv.PASSES:
         got = conv.reference(c, arrays, pass_)
         assert got.value.shape == got.magnitude.shape == shape(c, pass_)
         if got.value.size:
@@ -203,7 +203,7 @@ def test_gradients_are_adjoints(name: str) -> None:
     """⟨conv(x; w), y⟩ = ⟨x, grad_input(y)⟩ = ⟨w, grad_weight(y)⟩, exactly, and ⟨b, grad_bias(y)⟩ is the bias' part."""
     c = case(**GEOMETRIES[name])
     x, w, b, y = (np.frompyfunc(Fraction, 1, 1)(a.astype(np.float64).astype(object)) for a in fill(c))
-    forward, to_x, to_w, to_b = (full(conv.reference(c, fill(c), p)) for p in Pass)
+    forward, to_x, to_w, to_b = (full(conv.reference(c, fill(c), p)) for p in conv.PASSES)
     of_bias = (b * to_b).sum()
     assert (forward * y).sum() - of_bias == (x * to_x).sum() == (w * to_w).sum()
     assert of_bias == (y.sum(axis=(0, *range(2, y.ndim))) * b).sum()
@@ -218,7 +218,7 @@ def test_computed_by_hand() -> None:
         batch=None,
     )
     arrays = (*fill(c)[:3], np.ones((1, 1, 2, 2)))
-    values = [conv.reference(c, arrays, p).value for p in Pass]
+    values = [conv.reference(c, arrays, p).value for p in conv.PASSES]
     np.testing.assert_array_equal(values[0], [[[[19.5, 25.5], [37.5, 43.5]]]])
     np.testing.assert_array_equal(values[1], [[[[0, 1, 1], [2, 6, 4], [2, 5, 3]]]])
     np.testing.assert_array_equal(values[2], [[[[8, 12], [20, 24]]]])
@@ -378,7 +378,7 @@ def test_a_lost_low_part_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_terms_bound_a_large_case() -> None:
     """224 × 224, 3 × 3 same, 64 channels each: as many products as the textbook says."""
     c = case(input=[224, 224], kernel=[3, 3], padding="same", channels=64)
-    assert [conv.terms(c, p) for p in Pass] == [576, 576, 2 * 224 * 224, 2 * 224 * 224]
+    assert [conv.terms(c, p) for p in conv.PASSES] == [576, 576, 2 * 224 * 224, 2 * 224 * 224]
     assert prod(conv.output_shape(c)) == 2 * 64 * 224 * 224
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,17 @@ from click.testing import CliRunner
 from convsuite import casefile, coverage
 from convsuite.case import Case, Origin
 from convsuite.cli import main
-from convsuite.coverage import AXES, EXCLUSIONS, Missing, Value, describe, pairs
+from convsuite.coverage import Coverage, Missing, describe
 from convsuite.operations import OPERATIONS, conv
+from convsuite.operations.axes import Value
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvEntry
+
+AXES = {name: operation.AXES for name, operation in OPERATIONS.items()}
+
+
+def pairs(cases: Iterable[Case], operation: str = "conv") -> Coverage:
+    return coverage.pairs(cases, operation)
 
 
 def case(**entry: Any) -> Case:
@@ -39,10 +47,11 @@ def _value(text: str) -> Value:
     return Value(axis, name)
 
 
-def test_the_default_level_leaves_no_pair_out() -> None:
-    covered = pairs(default_cases())
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_default_level_leaves_no_pair_out(operation: str) -> None:
+    covered = pairs(default_cases(), operation)
     assert covered.missing == ()
-    assert covered.covered == covered.possible > 2000
+    assert covered.covered == covered.possible > 0
 
 
 @pytest.mark.parametrize("file", ["pairs.yaml", "memory.yaml", "integers.yaml"])
@@ -105,7 +114,7 @@ def test_what_does_not_concern_a_case_is_not_counted() -> None:
 
 
 def test_impossible_pairs_are_neither_possible_nor_missing_and_say_why() -> None:
-    never = {frozenset((a, b)) for e in EXCLUSIONS for a in e.firsts for b in e.seconds}
+    never = {frozenset((a, b)) for e in conv.EXCLUSIONS for a in e.firsts for b in e.seconds}
     missing = {frozenset((m.first, m.second)) for m in pairs([]).missing}
     assert frozenset((_value("dtype=int8"), _value("pass=grad_input"))) in never
     assert frozenset((_value("dtype=int32"), _value("fill=normal"))) in never
@@ -115,7 +124,10 @@ def test_impossible_pairs_are_neither_possible_nor_missing_and_say_why() -> None
 
 def test_exclusions_name_values_that_exist() -> None:
     known = {Value(a.name, name) for axes in AXES.values() for a in axes for name in a.values}
-    assert {v for e in EXCLUSIONS for v in (*e.firsts, *e.seconds)} <= known
+    for operation in OPERATIONS.values():
+        excluded = coverage.pairs([], operation.NAME).impossible
+        assert len(excluded) == len(operation.EXCLUSIONS), "one excludes nothing that the operation has"
+        assert {v for e in excluded for v in (*e.firsts, *e.seconds)} <= known
 
 
 def test_no_shipped_case_has_a_value_that_its_axis_does_not_list() -> None:
@@ -125,12 +137,12 @@ def test_no_shipped_case_has_a_value_that_its_axis_does_not_list() -> None:
                 assert set(axis.of(shipped)) <= set(axis.values), (shipped.id, axis.name)
 
 
-def test_what_is_excluded_is_in_no_case() -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_excluded_is_in_no_case(operation: str) -> None:
     """Two exceptions: the passes of one case share its operands, and a mode may be named where nothing is padded."""
-    touched = {
-        frozenset(pair) for c in default_cases() if not c.expect.error for pair in coverage._touched(AXES["conv"], c)
-    }
-    for exclusion in EXCLUSIONS:
+    shipped = [c for c in default_cases() if c.operation == operation and not c.expect.error]
+    touched = {frozenset(pair) for c in shipped for pair in coverage._touched(AXES[operation], c)}
+    for exclusion in coverage.pairs([], operation).impossible:
         pair = frozenset((exclusion.firsts[0], exclusion.seconds[0]))
         if "pass" not in {v.axis for v in pair} and "padding_mode" not in {v.axis for v in pair}:
             assert pair not in touched, exclusion.reason
@@ -142,7 +154,7 @@ def test_the_text_names_each_missing_pair_and_each_reason() -> None:
     assert text[0].endswith(f"{len(covered.missing)} missing")
     assert "  missing: rank=1 with fill=ramp" in text
     assert "  dtype=int8 with fill=normal|wide|cancelling|special: int8 cannot hold such numbers" in text
-    assert len(text) == 2 + len(covered.missing) + len(EXCLUSIONS)
+    assert len(text) == 2 + len(covered.missing) + len(conv.EXCLUSIONS)
 
 
 def test_an_unknown_operation_is_refused() -> None:
@@ -150,13 +162,10 @@ def test_an_unknown_operation_is_refused() -> None:
         pairs([], "nonsense")
 
 
-def test_every_operation_has_axes() -> None:
-    assert AXES.keys() == OPERATIONS.keys()
-
-
 def test_the_command_counts_the_operation_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(coverage, "pairs", lambda cases, operation: asked.append(operation) or pairs(cases, operation))
+    real = coverage.pairs
+    monkeypatch.setattr(coverage, "pairs", lambda cases, operation: asked.append(operation) or real(cases, operation))
     (tmp_path / "f.yaml").write_text("operation: conv\ncases: [{name: a, input: 6, kernel: 3}]\n")
     done = CliRunner().invoke(main, ["coverage", "conv", "--cases", str(tmp_path)])
     assert done.output.startswith("conv: 1 cases touch")
@@ -166,4 +175,4 @@ def test_the_command_counts_the_operation_that_is_named(tmp_path: Path, monkeypa
 def test_the_command_refuses_an_operation_that_there_is_not() -> None:
     done = CliRunner().invoke(main, ["coverage", "nosuch"])
     assert done.exit_code == 2
-    assert "'nosuch' is not 'conv'" in done.output
+    assert "'nosuch' is not 'conv'" in done.output or "'nosuch' is not one of" in done.output

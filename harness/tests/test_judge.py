@@ -158,7 +158,7 @@ def test_units_of_integers_are_parts_of_the_magnitude() -> None:
     assert (verdict.right, verdict.error_units) == (False, 0.25)
 
 
-@pytest.mark.parametrize("pass_", list(Pass))
+@pytest.mark.parametrize("pass_", conv.PASSES)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int32", "int8"])
 def test_any_element_off_by_one_is_found_at_its_index(dtype: str, pass_: Pass) -> None:
     """Integers of a real case, each element in turn: the verdict is wrong, there, and once."""
@@ -167,7 +167,7 @@ def test_any_element_off_by_one_is_found_at_its_index(dtype: str, pass_: Pass) -
     c = conv.resolve(
         ConvEntry(
             name="n", input=[4, 3], kernel=[2, 2], channels=ChannelsEntry(in_=2, out=2), bias=True, dtype=dtype,
-            passes=("forward",) if dtype.startswith("int") else tuple(p.value for p in Pass),
+            passes=("forward",) if dtype.startswith("int") else tuple(p.value for p in conv.PASSES),
         ),
         Common(id="a/b/c", origin=Origin(file="f", line=1)),
     )  # fmt: skip

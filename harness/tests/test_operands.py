@@ -127,7 +127,7 @@ def test_a_large_sum_still_fits_gate_1(name: str, dtype: str, sizes: tuple[list[
     """K = 2304 forward; K = 178 802 for grad_weight: the sum of magnitudes itself is looked at, not its expectation."""
     c = case(input=sizes[0], kernel=sizes[1], channels=16 if sizes[1][0] == 12 else 1, dtype=dtype, fill=name)
     arrays, limit = fill(c), 2.0 ** (53 if dtype == "float64" else 24)
-    for p in Pass:
+    for p in conv.PASSES:
         expected = conv.reference(c, arrays, p)
         assert expected.integral
         assert expected.magnitude.max() <= limit, p
@@ -167,7 +167,7 @@ def test_cancelling_cancels_in_every_pass(dtype: str) -> None:
     """Sums are far smaller than their magnitudes: half of them by a factor of 10 and more."""
     c = case(fill="cancelling", dtype=dtype, input=[17, 17], kernel=[4, 4], channels=4)
     arrays = fill(c)
-    for p in Pass:
+    for p in conv.PASSES:
         expected = conv.reference(c, arrays, p)
         assert np.median(np.abs(expected.value) / expected.magnitude) < 0.1, p
         assert np.abs(expected.value).max() < FORMATS[dtype].largest / 2, p

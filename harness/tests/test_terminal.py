@@ -12,6 +12,7 @@ from rich.console import Console
 
 from convsuite import terminal
 from convsuite.case import Agreement, Level, Numerics, Outcome, Pass, Status, Support, Verdict
+from convsuite.operations import conv
 from convsuite.run import IMPORT, Report
 from convsuite.tally import Tally
 from convsuite.terminal import Rerun
@@ -100,7 +101,7 @@ class TestFindings:
         assert "word " * 60 + "end\n" in text
 
     def test_passes_that_came_to_the_same_are_one_finding(self) -> None:
-        bad = [replace(OUTCOME, status=Status.CRASH, pass_=p, message="died") for p in Pass]
+        bad = [replace(OUTCOME, status=Status.CRASH, pass_=p, message="died") for p in conv.PASSES]
         text = printed(tally_of(*bad))
         assert text.count("rerun:") == 1
         assert "crash conv/a [forward, grad_input, grad_weight, grad_bias] on torch:channels_last\n  died\n" in text

@@ -22,8 +22,6 @@ class NumpyArrays(Backend):
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Values:
         """Return the operand in the case's layout and the operand's memory format."""
-        if array.ndim < 3:
-            return array
         return remember(from_channels_first(array, operand.role, case.layout), operand.memory_format, case.layout)
 
     def to_numpy(self, result: Values, role: str, case: Case) -> Values:
@@ -42,20 +40,25 @@ def finish(result: Values, role: str, case: Case) -> Values:
 
 def from_channels_first(array: Values, role: str, layout: str) -> Values:
     """Return a view in a layout: (N, *spatial, C) and (*kernel, C_in / groups, C_out) for channels_last."""
-    if layout != "channels_last" or array.ndim < 3:
-        return array
-    return np.moveaxis(array, (1, 0), (-2, -1)) if role == "weight" else np.moveaxis(array, 1, -1)
+    return np.moveaxis(array, *_moves(role)) if layout == "channels_last" and array.ndim > 2 else array
 
 
 def to_channels_first(array: Values, role: str, layout: str) -> Values:
     """Undo `from_channels_first`."""
-    if layout != "channels_last" or array.ndim < 3:
-        return array
-    return np.moveaxis(array, (-2, -1), (1, 0)) if role == "weight" else np.moveaxis(array, -1, 1)
+    return np.moveaxis(array, *reversed(_moves(role))) if layout == "channels_last" and array.ndim > 2 else array
+
+
+def _moves(role: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the channel axes of an array, and where they go in channels_last."""
+    if role in ("weight", "depthwise", "pointwise"):
+        return (1, 0), (-2, -1)
+    return ((0,), (-1,)) if role == "bias" else ((1,), (-1,))
 
 
 def remember(array: Values, memory_format: str, layout: str) -> Values:
     """Return the same values, laid out in memory as asked; what a `sliced` view skips is filled with 77."""
+    if array.ndim < 3:
+        return array
     match memory_format:
         case "channels_last" if layout != "channels_last":
             return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)

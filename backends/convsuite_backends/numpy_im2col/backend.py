@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -11,31 +11,43 @@ from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options,
 from convsuite_backends.numpy_im2col.engine import conv, conv_gradients
 
 if TYPE_CHECKING:
-    from convsuite.backend import Gradient
+    from convsuite.backend import Function, Gradient
     from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
 
 Values = NDArray[Any]
-ROLES = ("input", "weight", "bias")
 
 
 class NumpyIm2col(NumpyArrays):
-    """convsuite's own engine: im2col and matrix products, NumPy only."""
+    """convsuite's own engine: im2col and matrix products, NumPy only.
+
+    An operation's methods, `conv` and `conv_gradients`, take the operands channels first; the latter with the output's
+    gradient last.
+    """
+
+    def forward(self, case: Case, method: str = "") -> Function:
+        """Return a method as a function of operands in the case's layout."""
+        compute, role = getattr(self, method or case.operation), "indices" if method else "output"
+        return lambda *operands: finish(compute(case, *_channels_first(case, operands)), role, case)
+
+    def backward(self, case: Case) -> Gradient:
+        """Return the analytic gradients as a function of operands in the case's layout."""
+        compute = getattr(self, f"{case.operation}_gradients")
+
+        def gradients(operands: Sequence[Values], grad_output: Values) -> list[Values]:
+            found = compute(case, *_channels_first(case, (*operands, grad_output)))
+            return [finish(a, o.role, case) for a, o, _ in zip(found, case.operands, operands, strict=False)]
+
+        return gradients
 
     def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """See `engine.conv`."""
-        x, weight = (to_channels_first(a, role, case.layout) for a, role in zip((x, weight), ROLES, strict=False))
-        return finish(conv(x, weight, bias, **options(case)), "output", case)
+        return conv(x, weight, bias, **options(case))
 
-    def backward(self, case: Case) -> Gradient:
-        """Return the analytic gradients, see `engine.conv_gradients`."""
-        case = cast("ConvCase", case)
+    def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
+        """See `engine.conv_gradients`."""
+        return conv_gradients(x, weight, rest[-1], **options(case))
 
-        def gradients(operands: Sequence[Values], grad_output: Values) -> list[Values]:
-            x, weight = (to_channels_first(a, role, case.layout) for a, role in zip(operands[:2], ROLES, strict=False))
-            found = conv_gradients(
-                x, weight, to_channels_first(grad_output, "grad_output", case.layout), **options(case)
-            )
-            return [finish(a, role, case) for a, role, _ in zip(found, ROLES, operands, strict=False)]
 
-        return gradients
+def _channels_first(case: Case, operands: Sequence[Values]) -> list[Values]:
+    return [to_channels_first(a, o.role, case.layout) for a, o in zip(operands, case.operands, strict=False)]

@@ -120,20 +120,29 @@ def conv_gradients(
     )
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
-    matrix = _matrix(weight, g, total).swapaxes(1, 2)
-    view = windows(pad(x, g), g)
-    by_group = np.moveaxis(grad_output.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
-    to_padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
-    to_matrix = np.zeros((g.groups, g.c_out, g.terms), total)
-    for tile in tiles(g, total.itemsize):
-        columns = im2col(view, tile, total)
-        grad = by_group[tile.index].astype(total, copy=False).reshape(columns.shape[0], g.c_out, columns.shape[2])
-        to_matrix[tile.groups] += np.matmul(grad, columns.swapaxes(1, 2))
-        col2im(np.matmul(matrix[tile.groups], grad), to_padded, tile, g)
-    to_x = fold(to_padded.reshape(g.batch, g.groups * g.c_in, *g.padded), g)
-    to_weight = _flipped(to_matrix.reshape(weight.shape), g)
     to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
-    return Gradients(*(round_to(a, x.dtype) for a in (to_x, to_weight, to_bias)))
+    found = input_gradient(weight, grad_output, g, total), weight_gradient(x, grad_output, g, total), to_bias
+    return Gradients(*(round_to(a, x.dtype) for a in found))
+
+
+def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient of a convolution to its input, (N, C_in, *spatial), not yet rounded."""
+    matrix, by_group = _matrix(weight, g, total).swapaxes(1, 2), _by_group(grad_output, g)
+    padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
+    for tile in tiles(g, total.itemsize):
+        columns = np.matmul(matrix[tile.groups], _rows(by_group[tile.index], g, total))
+        col2im(columns.reshape(columns.shape[0], g.c_in, *g.kernel, *tile.positions), padded, tile, g)
+    return fold(padded.reshape(g.batch, g.groups * g.c_in, *g.padded), g)
+
+
+def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient of a convolution to its weight, (C_out, C_in / groups, *kernel), not yet rounded."""
+    view, by_group = windows(pad(x, g), g), _by_group(grad_output, g)
+    found = np.zeros((g.groups, g.c_out, g.terms), total)
+    for tile in tiles(g, total.itemsize):
+        rows = _rows(by_group[tile.index], g, total)
+        found[tile.groups] += np.matmul(rows, im2col(view, tile, total).swapaxes(1, 2))
+    return _flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
 
 
 def _pointwise(padded: Values, matrix: Values, shift: Values, g: Geometry) -> Values:
@@ -154,6 +163,16 @@ def _tiled(padded: Values, matrix: Values, shift: Values, g: Geometry) -> Values
         here = by_group[tile.index]
         here[...] = round_to(part, y.dtype).reshape(here.shape)
     return y
+
+
+def _by_group(grad_output: Values, g: Geometry) -> Values:
+    """Return (N, C_out, *out) as a view (groups, C_out / groups, N, *out)."""
+    return np.moveaxis(grad_output.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
+
+
+def _rows(part: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
+    """Return a tile of `_by_group` as (groups, C_out / groups, positions)."""
+    return part.astype(dtype, copy=False).reshape(part.shape[0], g.c_out, prod(part.shape[2:]))
 
 
 def _flipped(weight: Values, g: Geometry) -> Values:

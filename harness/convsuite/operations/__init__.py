@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from convsuite.entry import Entry
     from convsuite.errors import CaseError
+    from convsuite.operations.axes import Axis, Exclusion
     from convsuite.operations.common import Common
 
 
@@ -23,6 +24,9 @@ class Operation(Protocol):
     PASSES: tuple[Pass, ...]
     ENTRY: type[Entry]
     CASE: type[Case]
+    COMPARES: bool  # values are compared, not summed: the integers of a fill differ from one another within a plane
+    AXES: tuple[Axis, ...]  # what coverage counts
+    EXCLUSIONS: tuple[Exclusion, ...]  # and what it does not
 
     def resolve(self, entry: Any, common: Common) -> Any:
         """Return the case that an entry means; raise CaseError where it means none."""
@@ -38,6 +42,9 @@ class Operation(Protocol):
 
     def work(self, case: Any) -> Work:
         """Return the forward pass's FLOPs and bytes."""
+
+    def picture(self, case: Any) -> Case | None:
+        """Return a case whose window `show` draws, pads resolved; None where no window slides."""
 
     def reference(self, case: Any, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
         """Return what a pass must give."""

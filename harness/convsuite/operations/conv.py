@@ -8,16 +8,17 @@ every spatial axis, which is the convolution of mathematics. Every operation's m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import INTEGERS, Case, Expected, Literal, Operand, Pass, Work
-from convsuite.entry import ArrayEntry, BiasEntry, ChannelsEntry, Entry, KernelEntry, MemoryFormatEntry
+from convsuite.case import INTEGERS, Case, Expected, Operand, Pass, Work
+from convsuite.entry import ChannelsEntry, KernelEntry, PaddingMode, WeightedEntry
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
-from convsuite.operations import window
+from convsuite.operations import arrays as operand
+from convsuite.operations import axes, window
 from convsuite.operations.common import Common, literal, rank_of
 from convsuite.operations.window import Axis
 
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
 
 NAME = "conv"
 PASSES = (Pass.FORWARD, Pass.GRAD_INPUT, Pass.GRAD_WEIGHT, Pass.GRAD_BIAS)
+COMPARES = False
 
 
-class ConvEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ConvEntry(WeightedEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A convolution as a case file writes it."""
 
-    channels: int | ChannelsEntry | None = None
-    groups: int = 1
-    bias: bool | BiasEntry = False
+    padding_mode: PaddingMode = "zeros"
     flip: bool = False
 
 
@@ -60,9 +60,40 @@ ENTRY = ConvEntry
 CASE = ConvCase
 
 
+def _groups(case: ConvCase) -> tuple[str, ...]:
+    c_in, c_out = case.input_shape[1], case.out_channels
+    if case.groups == 1:
+        return ("1",)
+    if case.groups < c_in:
+        return ("grouped",)
+    return ("depthwise",) if c_in == c_out else ("multiplier",)
+
+
+AXES = (
+    axes.RANK,
+    axes.DTYPE,
+    axes.BATCH,
+    axes.KERNEL,
+    axes.STRIDE,
+    axes.DILATION,
+    axes.PADDING,
+    axes.PADDING_MODE,
+    axes.LAYOUT,
+    axes.FILL,
+    axes.MEMORY_OF_INPUT,
+    axes.MEMORY_OF_GRAD_OUTPUT,
+    axes.Axis("groups", ("1", "grouped", "depthwise", "multiplier"), _groups),
+    axes.BIAS,
+    axes.FLIP,
+    axes.MEMORY_OF_WEIGHT,
+    axes.passes(PASSES),
+)
+EXCLUSIONS = (*axes.EVERYWHERE, axes.NO_GRAD_BIAS, axes.NOTHING_PADDED)
+
+
 def resolve(entry: ConvEntry, common: Common) -> ConvCase:
     """Resolve what was written to a case. Raise CaseError where it cannot even be said what is meant."""
-    k = _kernel(entry.kernel)
+    k = operand.kernel(entry.kernel)
     rank = rank_of(entry.rank, k.size, k.values, "kernel")
     operands = _operands(entry, k, rank)
     batch, c_in, *sizes = operands[0].shape
@@ -86,7 +117,9 @@ def resolve(entry: ConvEntry, common: Common) -> ConvCase:
         flip=entry.flip,
         **common.shared(entry, rank),
     )
-    return _with_grad_output(case, entry) if case.wants_gradient and not violations(case) else case
+    if not case.wants_gradient or violations(case):
+        return case
+    return operand.with_grad_output(case, entry, output_shape(case))
 
 
 def violations(case: ConvCase) -> list[CaseError]:
@@ -138,6 +171,11 @@ def work(case: ConvCase) -> Work:
     return Work(flops=2 * prod(out) * terms(case, Pass.FORWARD), bytes=elements * FORMATS[case.dtype].itemsize)
 
 
+def picture(case: ConvCase) -> ConvCase:
+    """Return the sliding window to draw: the case's own."""
+    return case
+
+
 def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
     """Return what the pass must give, straight from the definition: one step per tap, finer than the case's dtype.
 
@@ -158,18 +196,18 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
             return _grad_input(case, w, rest[-1], arithmetic)
         case Pass.GRAD_WEIGHT:
             return _grad_weight(case, x, w.shape, rest[-1], arithmetic)
-        case Pass.GRAD_BIAS:
+        case _:
             return _grad_bias(case, rest[-1], arithmetic)
 
 
 def _forward(case: ConvCase, x: Real, w: Real, bias: Real | None, arithmetic: Arithmetic) -> Real:
     import numpy as np
 
-    axes, out = _axes(case), output_shape(case)
+    grid, out = _grid(case), output_shape(case)
     groups, per_group, positions = case.groups, w.shape[1], prod(out[2:])
-    padded = _pad(case, x, axes)
+    padded = _pad(case, x, grid)
     total = np.zeros((arithmetic.parts, out[0], groups, per_group, positions))
-    for tap, where in _taps(case, axes):
+    for tap, where in _taps(case, grid):
         seen = padded[where].reshape(out[0], groups, w.shape[2], positions)
         arithmetic.add(total, (), arithmetic.matmul(w[tap], seen))
     if bias is not None:
@@ -182,27 +220,27 @@ def _forward(case: ConvCase, x: Real, w: Real, bias: Real | None, arithmetic: Ar
 def _grad_input(case: ConvCase, w: Real, grad: Real, arithmetic: Arithmetic) -> Real:
     import numpy as np
 
-    axes, out = _axes(case), output_shape(case)
+    grid, out = _grid(case), output_shape(case)
     grad = grad.reshape(out[0], case.groups, w.shape[1], prod(out[2:]))
     channels = (out[0], case.groups, w.shape[2])
-    padded = np.zeros((arithmetic.parts, *channels, *(len(axis.shown) for axis in axes)))
-    for tap, where in _taps(case, axes):
+    padded = np.zeros((arithmetic.parts, *channels, *(len(axis.shown) for axis in grid)))
+    for tap, where in _taps(case, grid):
         share = arithmetic.matmul(w[tap].swapaxes(-1, -2), grad)
         arithmetic.add(padded, where, share.reshape(arithmetic.parts, *channels, *out[2:]))
-    return _fold(case, padded.reshape(arithmetic.parts, *case.input_shape[:2], *padded.shape[4:]), axes, arithmetic)
+    return _fold(case, padded.reshape(arithmetic.parts, *case.input_shape[:2], *padded.shape[4:]), grid, arithmetic)
 
 
 def _grad_weight(case: ConvCase, x: Real, shape: tuple[int, ...], grad: Real, arithmetic: Arithmetic) -> Real:
     import numpy as np
 
-    axes, out = _axes(case), output_shape(case)
+    grid, out = _grid(case), output_shape(case)
     groups, per_group, channels, *_ = shape
     n, positions = out[0], prod(out[2:])
-    padded = _pad(case, x, axes)
+    padded = _pad(case, x, grid)
     total = np.zeros((arithmetic.parts, *shape))
     # one long axis of all (batch, position) pairs, so that a weight's gradient is one sum
     flat = np.moveaxis(grad.reshape(n, groups, per_group, positions), 0, 2).reshape(groups, per_group, n * positions)
-    for tap, where in _taps(case, axes):
+    for tap, where in _taps(case, grid):
         seen = padded[where].reshape(n, groups, channels, positions)
         rows = np.moveaxis(seen, 0, 1).swapaxes(2, 3).reshape(groups, n * positions, channels)
         total[tap] = arithmetic.matmul(flat, rows)
@@ -218,42 +256,42 @@ def _grad_bias(case: ConvCase, grad: Real, arithmetic: Arithmetic) -> Real:
     return arithmetic.reduce(every, -1)
 
 
-def _axes(case: ConvCase) -> list[Axis]:
+def _grid(case: ConvCase) -> list[Axis]:
     """Return the padded axes: whole, or on every axis only the positions that windows read."""
     windows = window.windows(case)
     dense = all(axis.dense for axis in windows)
     return [axis.axis(dense) for axis in windows]
 
 
-def _taps(case: ConvCase, axes: list[Axis]) -> Iterator[tuple[Any, Any]]:
+def _taps(case: ConvCase, grid: list[Axis]) -> Iterator[tuple[Any, Any]]:
     """Yield each tap's index in the weight, and that of the padded positions that it meets, one for each output."""
     import numpy as np
 
     for tap in product(*(range(k) for k in case.kernel)):
-        where = tuple(axis.where[t] for axis, t in zip(axes, tap, strict=True))
+        where = tuple(axis.where[t] for axis, t in zip(grid, tap, strict=True))
         if not isinstance(where[0], slice):
             where = np.ix_(*(np.array(at, dtype=np.intp) for at in where))
         index = tuple(k - 1 - t for t, k in zip(tap, case.kernel, strict=True)) if case.flip else tap
         yield (..., *index), (..., *where)
 
 
-def _pad(case: ConvCase, x: Real, axes: list[Axis]) -> Real:
+def _pad(case: ConvCase, x: Real, grid: list[Axis]) -> Real:
     """Return the input as the windows see it, its channels in groups."""
     import numpy as np
 
     n, c_in = case.input_shape[:2]
-    padded = np.zeros((n, c_in, *(len(axis.shown) for axis in axes)))
-    to: Any = (..., *np.ix_(*([at for at, p in enumerate(axis.shown) if p >= 0] for axis in axes)))
-    taken: Any = (..., *np.ix_(*([p for p in axis.shown if p >= 0] for axis in axes)))
+    padded = np.zeros((n, c_in, *(len(axis.shown) for axis in grid)))
+    to: Any = (..., *np.ix_(*([at for at, p in enumerate(axis.shown) if p >= 0] for axis in grid)))
+    taken: Any = (..., *np.ix_(*([p for p in axis.shown if p >= 0] for axis in grid)))
     padded[to] = x[taken]
     return padded.reshape(n, case.groups, c_in // case.groups, *padded.shape[2:])
 
 
-def _fold(case: ConvCase, padded: Real, axes: list[Axis], arithmetic: Arithmetic) -> Real:
+def _fold(case: ConvCase, padded: Real, grid: list[Axis], arithmetic: Arithmetic) -> Real:
     """Return each padded position's gradient to the input position that it shows; a zero's is dropped."""
     import numpy as np
 
-    for number, axis in enumerate(axes):
+    for number, axis in enumerate(grid):
         at = 3 + number
         folded = np.zeros((*padded.shape[:at], case.input_shape[2 + number], *padded.shape[at + 1 :]))
         spread, gathered = np.moveaxis(padded, at, -1), np.moveaxis(folded, at, -1)
@@ -265,99 +303,15 @@ def _fold(case: ConvCase, padded: Real, axes: list[Axis], arithmetic: Arithmetic
 
 def _operands(entry: ConvEntry, k: KernelEntry, rank: int) -> tuple[Operand, ...]:
     """Return the input, the weight and, where there is one, the bias."""
-    x, formats = _array(entry.input, "input"), _formats(entry)
-    x_literal = literal(x.values, rank, ("input", "values")) if x.values is not None else None
     w_literal = literal(k.values, rank, ("kernel", "values")) if k.values is not None else None
-    channels = _channels(entry, x_literal, w_literal)
-    shape = x_literal.shape if x_literal else (_batch(entry), channels.in_, *_sizes(x.size, entry, rank))
-    if entry.batch not in (None, shape[0]):
-        raise CaseError(("batch",), f"batch is {entry.batch}, the values written out have {shape[0]}")
-    w_shape = w_literal.shape if w_literal else (channels.out, _claimed(entry, k, channels), *_extent(k, rank))
-    operands = (
-        Operand(role="input", shape=shape, literal=x_literal, memory_format=formats.input),
-        Operand(role="weight", shape=w_shape, literal=w_literal, memory_format=formats.weight),
+    channels = operand.channels(entry, operand.input_literal(entry, rank), w_literal)
+    w_shape = (
+        w_literal.shape if w_literal else (channels.out, _claimed(entry, k, channels), *operand.extent(k.size, rank))
     )
-    if entry.bias is False:
-        return operands
-    return (*operands, Operand(role="bias", shape=(channels.out,), literal=_bias(entry.bias, channels.out)))
-
-
-def _with_grad_output(case: ConvCase, entry: ConvEntry) -> ConvCase:
-    grad = Operand(role="grad_output", shape=output_shape(case), memory_format=_formats(entry).grad_output)
-    return replace(case, operands=(*case.operands, grad))
-
-
-def _formats(entry: ConvEntry) -> MemoryFormatEntry:
-    said = entry.memory_format
-    if isinstance(said, MemoryFormatEntry):
-        return said
-    return MemoryFormatEntry(input=said, weight=said, grad_output=said)
-
-
-def _batch(entry: ConvEntry) -> int:
-    return 1 if entry.batch is None else entry.batch
+    weight = Operand(role="weight", shape=w_shape, literal=w_literal, memory_format=operand.formats(entry).weight)
+    return operand.input_operand(entry, rank, channels.in_), weight, *operand.bias(entry.bias, channels.out)
 
 
 def _claimed(entry: ConvEntry, k: KernelEntry, channels: ChannelsEntry) -> int:
     """Return the input channels of a group: as the weight claims, or as they must be."""
     return channels.in_ // max(1, abs(entry.groups)) if k.channels is None else k.channels
-
-
-def _extent(k: KernelEntry, rank: int) -> tuple[int, ...]:
-    return window.per_axis(_needed(k.size, "kernel"), rank, "kernel")
-
-
-def _array(entry: ArrayEntry | int | list[int] | None, key: str) -> ArrayEntry:
-    match entry:
-        case None:
-            raise CaseError((key,), f"{key} is missing: give its `size` or its `values`")
-        case int() | list():
-            return ArrayEntry(size=entry)
-        case ArrayEntry(size=None, values=None):
-            raise CaseError((key,), f"{key} needs a `size` or `values`")
-        case ArrayEntry(size=size, values=values) if size is not None and values is not None:
-            raise CaseError((key,), f"{key} has both `size` and `values`: the values say the size")
-    return entry
-
-
-def _kernel(entry: KernelEntry | int | list[int] | None) -> KernelEntry:
-    if entry is None or isinstance(entry, (int, list)):
-        return KernelEntry(size=_array(entry, "kernel").size)
-    _array(entry, "kernel")
-    return entry
-
-
-def _needed(size: int | list[int] | None, key: str) -> int | list[int]:
-    if size is None:
-        raise CaseError((key,), f"{key} needs a `size`")
-    return size
-
-
-def _sizes(size: int | list[int] | None, entry: ConvEntry, rank: int) -> tuple[int, ...]:
-    size = _needed(size, "input")
-    # a list of another length is the case of a wrong rank, which backends must refuse
-    return (
-        tuple(size) if isinstance(size, list) and entry.expect.error == "rank" else window.per_axis(size, rank, "input")
-    )
-
-
-def _channels(entry: ConvEntry, x: Literal | None, w: Literal | None) -> ChannelsEntry:
-    written = (
-        ChannelsEntry(in_=entry.channels, out=entry.channels) if isinstance(entry.channels, int) else entry.channels
-    )
-    out = w.shape[0] if w else (written.out if written else 1)
-    in_ = x.shape[1] if x else (w.shape[1] * entry.groups if w else (written.in_ if written else 1))
-    if written and (written.in_, written.out) != (in_, out):
-        raise CaseError(
-            ("channels",), f"channels are {written.in_} and {written.out}, the values written out have {in_} and {out}"
-        )
-    return ChannelsEntry(in_=in_, out=out)
-
-
-def _bias(entry: bool | BiasEntry, channels: int) -> Literal | None:
-    if isinstance(entry, bool):
-        return None
-    values = entry.values if isinstance(entry.values, list) else [entry.values] * channels
-    if len(values) != channels:
-        raise CaseError(("bias", "values"), f"bias has {len(values)} values for {channels} output channels")
-    return Literal(shape=(channels,), values=tuple(float(v) for v in values))

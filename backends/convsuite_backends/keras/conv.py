@@ -1,61 +1,41 @@
-"""Keras 3: keras.ops.conv and the Conv1D, Conv2D and Conv3D layers, on each of its backends.
-
-A variant is Keras over one of our other backends, from which it takes arrays, autodiff and waiting; the call is
-Keras's own.
-"""
+"""Keras's convolutions: keras.ops.conv, and the Conv1D, Conv2D and Conv3D layers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
 from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _layout
-from convsuite_backends._framework import ChannelsLast
-from convsuite_backends.jax import Jax
-from convsuite_backends.tensorflow import TensorFlow
-from convsuite_backends.torch import Torch
+from convsuite_backends.keras.arrays import KerasArrays
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from convsuite.operations.conv import ConvCase
 
 WORDS = {"valid": "valid", "same_upper": "same"}
 
 
-class _KerasOps(ChannelsLast):
-    """keras.ops.conv, channels last unless the case asks for channels first; weights are (*kernel, I, O) in both."""
+class Convolutions(KerasArrays):
+    """conv by keras.ops."""
 
-    name = ""  # of the framework below
-
-    def versions(self) -> Mapping[str, str]:
-        """Return Keras's version and those of the framework below."""
-        import keras
-
-        return {"keras": keras.__version__, **super().versions()}
-
-    def support(self, case: Case) -> Support:
+    def conv_support(self, case: ConvCase) -> Support:
         """Declare what Keras refuses or cannot be told, and what takes other calls beside the convolution."""
-        case = cast("ConvCase", case)
-        if case.memory_formats:
-            return Support.unsupported("Keras has no memory formats")
-        if lack := _layout.no_mode(case, "Keras", ()) or self._lack(case) or self._lack_below(case):
+        if lack := _layout.no_mode(case, "Keras", ()) or self._conv_lack(case) or self._conv_lack_below(case):
             return Support.unsupported(lack)
         return _layout.composition(self._steps(case))
 
-    def gradient_support(self, case: Case) -> Support:
+    def conv_gradient_support(self, case: ConvCase) -> Support:
         """Declare gradients wherever there is the operation: Keras goes around what its backends lack."""
         return Support.native()
 
-    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+    def conv_numerics(self, case: ConvCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare what the framework below does, and what it costs that the bias is added afterwards."""
-        numerics = super().numerics(case, pass_)
-        if numerics.intermediate is not None:
-            return numerics
+        below: Numerics = super().conv_numerics(case, pass_, declared)  # type: ignore[misc]
+        if below.intermediate is not None:
+            return below
         if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES and self.name != "torch":
-            return _layout.narrowed(numerics, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
-        return _layout.composed_numerics(numerics, cast("ConvCase", case), pass_)
+            return _layout.narrowed(below, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
+        return _layout.composed_numerics(below, case, pass_)
 
     def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call keras.ops.conv; other pads, a flip and a bias are calls of their own."""
@@ -84,14 +64,14 @@ class _KerasOps(ChannelsLast):
                 return word
         return None
 
-    def _lack(self, case: ConvCase) -> str:
-        if self.name == "tensorflow" and _strided(case) and _dilated(case):
+    def _conv_lack(self, case: ConvCase) -> str:
+        if self.name == "tensorflow" and strided(case) and dilated(case):
             return "keras.ops.conv on TensorFlow refuses a stride together with a dilation"
         if not case.out_channels and case.expect.error is None:
             return "Keras refuses a convolution whose output would be empty"
         return _layout.groups_unsaid(case, "keras.ops.conv")
 
-    def _lack_below(self, case: ConvCase) -> str:
+    def _conv_lack_below(self, case: ConvCase) -> str:
         """Say what the framework below lacks, whatever Keras does."""
         return ""
 
@@ -111,7 +91,7 @@ class _KerasOps(ChannelsLast):
     _takes_bias = False
 
 
-class _KerasLayer(_KerasOps):
+class ConvolutionLayers(Convolutions):
     """A Conv1D, Conv2D or Conv3D layer, built once a geometry and called with the case's weights."""
 
     _words = "valid, same and, in Conv1D, causal"
@@ -150,10 +130,10 @@ class _KerasLayer(_KerasOps):
         causal = case.padding.kinds == ("causal",) and case.padding.mode == "zeros"
         return "causal" if causal else super()._word(case)
 
-    def _lack(self, case: ConvCase) -> str:
+    def _conv_lack(self, case: ConvCase) -> str:
         if case.dtype in INTEGERS:
             return "Keras layers compute in floating point"
-        if _strided(case) and _dilated(case):
+        if strided(case) and dilated(case):
             return "Keras layers refuse a stride together with a dilation"
         if case.expect.error is None and not case.out_channels:
             return "a Keras layer needs a filter at least"
@@ -164,66 +144,13 @@ class _KerasLayer(_KerasOps):
         return ""
 
 
-class KerasTensorFlow(_KerasOps, TensorFlow):
-    """keras.ops.conv on TensorFlow."""
-
-    requires: ClassVar[tuple[str, ...]] = ("keras", *TensorFlow.requires)
-    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "tensorflow", **TensorFlow.environment}
-    name = "tensorflow"
-
-    def _lack_below(self, case: ConvCase) -> str:
-        compiled = case.groups > 1 or (case.rank == 3 and not _layout.channels_last(case))  # Keras calls XLA for these
-        if case.dtype == "int8" or (case.dtype == "int32" and (case.rank == 3 or compiled)):
-            return f"TensorFlow has no {case.dtype} convolution of this kind"
-        if not self._on_gpu and not _layout.channels_last(case) and not compiled and case.dtype not in self._onednn:
-            return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
-        if self._refuses_empty(case):
-            return "TensorFlow refuses a weight without elements"
-        return ""
-
-    def _padding(self, case: ConvCase) -> str | None:
-        return self._word(case)
-
-
-class KerasTensorFlowLayer(_KerasLayer, KerasTensorFlow):
-    """Keras layers on TensorFlow."""
-
-
-class KerasJax(_KerasOps, Jax):
-    """keras.ops.conv on JAX, jitted as Keras's own training loop is."""
-
-    requires: ClassVar[tuple[str, ...]] = ("keras", *Jax.requires)
-    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "jax", **Jax.environment}
-    name = "jax"
-
-
-class KerasJaxLayer(_KerasLayer, KerasJax):
-    """Keras layers on JAX."""
-
-
-class KerasTorch(_KerasOps, Torch):
-    """keras.ops.conv on PyTorch."""
-
-    requires: ClassVar[tuple[str, ...]] = ("keras", *Torch.requires)
-    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "torch"}
-    name = "torch"
-
-    def _lack_below(self, case: ConvCase) -> str:
-        if case.expect.error is None and not case.out_channels:
-            return "torch refuses a weight without output channels"
-        absent = case.dtype in INTEGERS and _dilated(case)
-        return f"torch has no {case.dtype} convolution with dilation" if absent else ""
-
-
-class KerasTorchLayer(_KerasLayer, KerasTorch):
-    """Keras layers on PyTorch."""
-
-
-def _strided(case: Case) -> bool:
+def strided(case: Case) -> bool:
+    """Tell whether windows step by more than 1 on an axis."""
     return max(case.stride) > 1
 
 
-def _dilated(case: Case) -> bool:
+def dilated(case: Case) -> bool:
+    """Tell whether taps are spread on an axis."""
     return max(case.dilation) > 1
 
 

@@ -1,0 +1,5 @@
+"""JAX: jax.lax and jax.numpy, as their users call them; a file for each family of operations."""
+
+from convsuite_backends.jax.backend import Jax, JaxEager
+
+__all__ = ["Jax", "JaxEager"]

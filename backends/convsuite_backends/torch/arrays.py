@@ -1,0 +1,117 @@
+"""torch tensors in and out, their memory formats, and autograd."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from convsuite.backend import Function, Gradient, Native
+from convsuite.case import Case, Numerics, Operand, Pass
+from convsuite.errors import DeviceError
+from convsuite_backends._framework import Framework
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convsuite.case import Array
+
+
+class TorchArrays(Framework):
+    """What every operation on torch needs, and Keras on torch."""
+
+    requires: ClassVar[tuple[str, ...]] = ("torch",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        import torch
+
+        if self._on_gpu and not torch.cuda.is_available():
+            raise DeviceError(f"torch {torch.__version__} finds no GPU: install a CUDA build, or run with --device cpu")
+        self._device_number(torch.cuda.device_count() if self._on_gpu else 1)
+        if threads := os.environ.get("CONVSUITE_THREADS"):
+            torch.set_num_threads(int(threads))
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of torch and of the libraries that compute for it."""
+        import torch
+
+        found = {"torch": torch.__version__}
+        if onednn := re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show()):
+            found["onednn"] = onednn[1]
+        if self._on_gpu:
+            found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+        return found
+
+    def lack(self, case: Case) -> str:
+        """Say that torch has one logical order of axes."""
+        said = "torch takes (N, C, *spatial) only; its channels_last is a memory format"
+        return said if case.layout == "channels_last" else ""
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare TF32 on GPUs, beside what the operation declares."""
+        import torch
+
+        tf32 = self._on_gpu and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
+        return replace(super().numerics(case, pass_), tf32=tf32)
+
+    def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
+        """Return a tensor whose elements lie in memory as the operand asks."""
+        return laid_out(self._tensor(array, case), operand.memory_format)
+
+    def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
+        """Return the result; bfloat16 as float32, which holds all its values."""
+        return self._array(result)
+
+    def _tensor(self, array: Array, case: Case) -> Native:
+        import torch
+
+        return torch.tensor(array, dtype=getattr(torch, case.dtype), device=self.device)
+
+    def _array(self, result: Native) -> NDArray[np.generic]:
+        import torch
+
+        result = result.detach().cpu()
+        return (result.float() if result.dtype == torch.bfloat16 else result).numpy()  # type: ignore[no-any-return]
+
+    def synchronize(self, result: Native) -> None:
+        """Wait for the GPU; on the CPU torch returns when it has computed."""
+        if self._on_gpu:
+            import torch
+
+            torch.cuda.synchronize(self.device)
+
+    def gradient(self, function: Function, case: Case) -> Gradient:
+        """Return torch.autograd's gradients; an operand that the output does not depend on is an error there."""
+        import torch
+
+        def gradients(operands: Sequence[Native], grad_output: Native) -> Sequence[Native]:
+            leaves = [operand.detach().requires_grad_() for operand in operands]
+            return torch.autograd.grad(function(*leaves), leaves, grad_output)  # type: ignore[no-any-return]
+
+        return gradients
+
+
+def laid_out(tensor: Native, memory_format: str) -> Native:
+    """Return an equal tensor with other strides; what a slice skips over is poisoned, so that reading it shows."""
+    import torch
+
+    match memory_format:
+        case "channels_last" if tensor.dim() in (4, 5):
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            return tensor.to(memory_format=formats[tensor.dim()])
+        case "channels_last":
+            return tensor.movedim(1, -1).contiguous().movedim(-1, 1)
+        case "transposed":
+            return tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
+        case "sliced":
+            poison = float("nan") if tensor.is_floating_point() else 99
+            twice = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1]), poison)
+            twice[..., ::2] = tensor
+            return twice[..., ::2]
+    return tensor

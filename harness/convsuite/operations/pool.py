@@ -1,0 +1,136 @@
+"""What the pools share: a window without weights that slides over each channel by itself.
+
+Padding is never a value: a maximum does not see it, and what an average makes of it is a parameter of its own. A last
+window that hangs over the padded input counts in `ceil_mode` if it starts inside the input or its low padding; what it
+hangs over by is more padding, which no divisor counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from convsuite.case import INTEGERS, Case, Pass, Work
+from convsuite.errors import CaseError
+from convsuite.formats import FORMATS
+from convsuite.operations import arrays as operand
+from convsuite.operations import axes, window
+from convsuite.operations.common import Common, rank_of
+
+if TYPE_CHECKING:
+    from convsuite.entry import PoolEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCase(Case):
+    """A pool, resolved; `padding` is what the case asks for, without what `ceil_mode` adds."""
+
+    ceil_mode: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Channels of input and output."""
+        return self.input_shape[1]
+
+
+PoolT = TypeVar("PoolT", bound=PoolCase)
+AXES = (
+    axes.RANK,
+    axes.BATCH,
+    axes.KERNEL,
+    axes.STRIDE,
+    axes.DILATION,
+    axes.PADDING,
+    axes.yes_no("ceil_mode", lambda c: c.ceil_mode),
+    axes.LAYOUT,
+    axes.MEMORY_OF_INPUT,
+    axes.MEMORY_OF_GRAD_OUTPUT,
+)
+
+
+def resolve(entry: PoolEntry, common: Common, cls: type[PoolT], name: str, **own: Any) -> PoolT:
+    """Resolve what was written to a case of class `cls`; `own` are the operation's own parameters."""
+    written = operand.array(entry.input, "input").values
+    rank = rank_of(entry.rank, entry.kernel, written, "kernel")
+    x = operand.input_operand(entry, rank, entry.channels)
+    operand.no_weight_format(entry)
+    kernel = operand.extent(entry.kernel, rank)
+    stride = kernel if entry.stride is None else window.per_axis(entry.stride, rank, "stride")
+    dilation = window.per_axis(entry.dilation, rank, "dilation")
+    case = cls(
+        id=common.id,
+        operation=name,
+        input_shape=x.shape,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=window.resolve_padding(entry.padding, "zeros", x.shape[2:], kernel, stride, dilation),
+        operands=(x,),
+        ceil_mode=entry.ceil_mode,
+        **own,
+        **common.shared(entry, rank),
+    )
+    if not case.wants_gradient or violations(case):
+        return case
+    return operand.with_grad_output(case, entry, output_shape(case))
+
+
+def violations(case: PoolCase) -> list[CaseError]:
+    """Return every rule that a pool's window breaks."""
+    padded = replace(case.padding, pads=pads(case))
+    broken = window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, padded)
+    if case.dtype in INTEGERS and case.wants_gradient:
+        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
+    return broken
+
+
+def pads(case: PoolCase) -> tuple[tuple[int, int], ...]:
+    """Return (low, high) per axis with what `ceil_mode` hangs over by; the case's own where its window is invalid."""
+    sizes = case.input_shape[2:]
+    if not case.ceil_mode or len(sizes) != case.rank or min(*case.kernel, *case.stride, *case.dilation) < 1:
+        return case.padding.pads
+    each = zip(sizes, case.kernel, case.stride, case.dilation, case.padding.pads, strict=True)
+    return tuple((low, high + overhang(n, window.span(k, d), s, low, high)) for n, k, s, d, (low, high) in each)
+
+
+def overhang(size: int, span: int, stride: int, low: int, high: int) -> int:
+    """Return by how many positions the last window of `ceil_mode` hangs over the padded input."""
+    last = -(-(size + low + high - span) // stride) * stride  # where it starts, from the first padded position
+    if last >= size + low:
+        last -= stride
+    return max(0, last + span - (size + low + high)) if last >= 0 else 0
+
+
+def windows(case: PoolCase) -> list[window.Window]:
+    """Return what the window does on each spatial axis, hanging over where `ceil_mode` lets it."""
+    return window.windows(replace(case, padding=replace(case.padding, pads=pads(case))))
+
+
+def picture(case: PoolCase) -> PoolCase:
+    """Return the sliding window to draw, what it hangs over by drawn as padding."""
+    return replace(case, padding=replace(case.padding, pads=pads(case)))
+
+
+def output_shape(case: PoolCase) -> tuple[int, ...]:
+    """(N, C, *output). Only for a case without violations."""
+    return (*case.input_shape[:2], *(axis.count for axis in windows(case)))
+
+
+def met(case: PoolCase) -> int:
+    """How many windows the input position is in that is in most."""
+    return prod(map(window.most_met, windows(case)))
+
+
+def terms(case: PoolCase, pass_: Pass) -> int:
+    """K: what is summed into one element: a window's values, or the gradients of all windows that hold a position."""
+    return met(case) if pass_.gradient else prod(case.kernel)
+
+
+def work(case: PoolCase) -> Work:
+    """One operation a tap, padding counted; input and output once, as bytes."""
+    out = prod(output_shape(case))
+    return Work(
+        flops=out * prod(case.kernel),
+        bytes=(prod(case.input_shape) + out) * FORMATS[case.dtype].itemsize,
+    )
