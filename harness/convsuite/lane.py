@@ -13,7 +13,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
@@ -115,6 +115,10 @@ class Lane:
         return self._schedule(
             worker.run_case, [self.name, self.device, case, operands, self._settings.probe], self._settings.timeout_s
         )
+
+    def call(self, function: Callable[..., Any], args: list[Any]) -> Future[Any]:
+        """Call any other function of ours in the lane's process, under the limit of a case."""
+        return self._schedule(function, args, self._settings.timeout_s)
 
     def reply(self, future: Future[Any]) -> Reply:
         """Return what a finished future brought, whatever became of the process."""

@@ -1,0 +1,1 @@
+"""Lines as users of each framework write them, for the meaning register: one file a framework."""

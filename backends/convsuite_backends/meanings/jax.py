@@ -1,0 +1,112 @@
+"""JAX's calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from convsuite.meaning.dialect import Dialect, Native
+from convsuite.meaning.records import Call, asked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+CALLS = (
+    *asked(
+        "conv_same",
+        'jax.lax.conv(x, w, (stride, stride), "SAME")',
+        'jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME")',
+        'jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME_LOWER")',
+        'jax.lax.conv_general_dilated(x, w, (stride, stride), "VALID")',
+    ),
+    *asked(
+        "conv_flip",
+        'jax.lax.conv(x, w, (1, 1), "VALID")',
+        'jax.scipy.signal.convolve2d(x[0, 0], w[0, 0], mode="valid")[None, None]',
+        'jax.scipy.signal.correlate2d(x[0, 0], w[0, 0], mode="valid")[None, None]',
+    ),
+    *asked(
+        "conv_weight",
+        'jax.lax.conv(x, w, (1, 1), "VALID")',
+        w="",
+    ),
+    *asked(
+        "conv_weight",
+        'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))',
+        x="NHWC",
+        w="",
+    ),
+    *asked(
+        "conv_layout",
+        'jax.lax.conv(x, w, (1, 1), "VALID")',
+        x="",
+    ),
+    *asked(
+        "conv_dilation",
+        'jax.lax.conv_general_dilated(x, w, (stride, stride), "VALID", '
+        "rhs_dilation=(dilation, dilation), feature_group_count=2)",
+    ),
+    *asked(
+        "conv_groups",
+        'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=groups)',
+    ),
+    *asked(
+        "depthwise_weight",
+        'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=channels)',
+    ),
+    *asked(
+        "conv_int8",
+        'jax.lax.conv(x, w, (1, 1), "VALID")',
+        'jax.lax.conv(x, w, (1, 1), "VALID", preferred_element_type=jnp.int32)',
+    ),
+    *asked(
+        "pad_count",
+        "jax.lax.conv_general_dilated(x, w, (1, 1), [(p, p), (p, p)])",
+    ),
+    *asked(
+        "pad_sides",
+        "jax.lax.conv_general_dilated(x, w, (1, 1), [(top, bottom), (left, right)])",
+        "jnp.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))",
+    ),
+    *asked(
+        "pad_mode",
+        'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="reflect")',
+        'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="symmetric")',
+        'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="edge")',
+        'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="wrap")',
+    ),
+)
+
+
+class Jax(Dialect):
+    """jax.lax, jax.numpy and jax.scipy, in JAX's defaults: 32 bits."""
+
+    requires: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
+
+    def names(self) -> dict[str, Any]:
+        """Return jax and its usual short names."""
+        import jax
+        import jax.scipy.signal
+
+        return {"jax": jax, "jnp": jax.numpy}
+
+    def tensor(self, array: NDArray[Any]) -> Native:
+        """Return an array."""
+        import jax.numpy as jnp
+
+        return jnp.asarray(array)
+
+    def array(self, result: Native) -> NDArray[Any]:
+        """Return an array as NumPy."""
+        import numpy as np
+
+        return np.asarray(result)
+
+    def gradient(self, function: Callable[[Native], Native], x: Native) -> Native:
+        """Return jax.grad's gradient."""
+        import jax
+
+        return jax.grad(lambda x: function(x).sum())(x)
+
+    calls: ClassVar[tuple[Call, ...]] = CALLS

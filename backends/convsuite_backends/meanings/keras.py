@@ -1,0 +1,147 @@
+"""Keras's calls, on each of its backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from convsuite.meaning.dialect import Dialect, Native
+from convsuite.meaning.records import Call, asked
+from convsuite_backends.meanings.jax import Jax
+from convsuite_backends.meanings.tensorflow import TensorFlow
+from convsuite_backends.meanings.torch import Torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+CALLS = (
+    *asked(
+        "conv_same",
+        'keras.ops.conv(x, w, strides=stride, padding="same")',
+        'keras.layers.Conv2D(3, kernel, strides=stride, padding="same", use_bias=False)',
+        'keras.layers.Conv2D(3, kernel, strides=stride, padding="valid", use_bias=False)',
+    ),
+    *asked(
+        "conv_flip",
+        "keras.ops.conv(x, w)",
+    ),
+    *asked(
+        "conv_weight",
+        "keras.ops.conv(x, w)",
+        "keras.layers.Conv2D(2, 2, use_bias=False)",
+        w="",
+    ),
+    *asked(
+        "conv_layout",
+        "keras.ops.conv(x, w)",
+        x="",
+    ),
+    *asked(
+        "conv_dilation",
+        "keras.ops.conv(x, w, strides=stride, dilation_rate=dilation)",
+        "keras.layers.Conv2D(4, kernel, strides=stride, dilation_rate=dilation, groups=2, use_bias=False)",
+    ),
+    *asked(
+        "conv_dilation",
+        "keras.ops.depthwise_conv(x, w, strides=stride, dilation_rate=dilation)",
+        "keras.layers.DepthwiseConv2D(kernel, strides=stride, dilation_rate=dilation, "
+        "depth_multiplier=2, use_bias=False)",
+        w="HWCM",
+    ),
+    *asked(
+        "conv_groups",
+        "keras.layers.Conv2D(12, kernel, groups=groups, use_bias=False)",
+    ),
+    *asked(
+        "depthwise_weight",
+        "keras.ops.depthwise_conv(x, w)",
+        "keras.layers.DepthwiseConv2D(kernel, depth_multiplier=multiplier, use_bias=False)",
+        w="HWCM",
+    ),
+    *asked(
+        "conv_int8",
+        "keras.ops.conv(x, w)",
+    ),
+    *asked(
+        "pad_count",
+        "keras.layers.ZeroPadding2D(p)",
+    ),
+    *asked(
+        "pad_sides",
+        "keras.layers.ZeroPadding2D(((top, bottom), (left, right)))",
+        "keras.ops.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))",
+    ),
+    *asked(
+        "pad_mode",
+        'keras.ops.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")',
+        'keras.ops.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode="symmetric")',
+    ),
+)
+
+
+class _Keras(Dialect):
+    """keras.ops, and layers that are given their weights; gradients are those of the framework below."""
+
+    below: ClassVar[type[Dialect]]
+    x: ClassVar[str] = "NHWC"
+    w: ClassVar[str] = "HWIO"
+
+    def names(self) -> dict[str, Any]:
+        """Return Keras."""
+        import keras
+
+        return {"keras": keras}
+
+    def tensor(self, array: NDArray[Any]) -> Native:
+        """Return an array of the framework below."""
+        import keras
+
+        return keras.ops.convert_to_tensor(array)
+
+    def array(self, result: Native) -> NDArray[Any]:
+        """Return an array as NumPy."""
+        import keras
+
+        return keras.ops.convert_to_numpy(result)  # type: ignore[no-any-return]
+
+    def applied(self, value: Any, arrays: Mapping[str, Native]) -> Native:
+        """Build a layer, give it its weight, and call it."""
+        import keras
+
+        if not isinstance(value, keras.Layer):
+            return value
+        value.build(arrays["x"].shape)
+        if value.weights:
+            value.set_weights([arrays["w"]])
+        return value(arrays["x"])
+
+    def gradient(self, function: Callable[[Native], Native], x: Native) -> Native:
+        """Return the gradient that the framework below computes."""
+        return self.below().gradient(function, x)
+
+    calls: ClassVar[tuple[Call, ...]] = CALLS
+
+
+class KerasTensorFlow(_Keras):
+    """Keras on TensorFlow."""
+
+    requires: ClassVar[tuple[str, ...]] = ("keras", "tensorflow")
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "tensorflow"}
+    below: ClassVar[type[Dialect]] = TensorFlow
+
+
+class KerasJax(_Keras):
+    """Keras on JAX."""
+
+    requires: ClassVar[tuple[str, ...]] = ("keras", "jax", "jaxlib")
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "jax"}
+    below: ClassVar[type[Dialect]] = Jax
+
+
+class KerasTorch(_Keras):
+    """Keras on PyTorch."""
+
+    requires: ClassVar[tuple[str, ...]] = ("keras", "torch")
+    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "torch"}
+    below: ClassVar[type[Dialect]] = Torch

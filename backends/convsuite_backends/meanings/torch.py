@@ -1,0 +1,108 @@
+"""PyTorch's calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from convsuite.meaning.dialect import Dialect, Native
+from convsuite.meaning.records import Call, asked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+CALLS = (
+    *asked(
+        "conv_same",
+        'torch.nn.functional.conv2d(x, w, stride=stride, padding="same")',
+        'torch.nn.Conv2d(2, 3, kernel, stride, padding="same", bias=False)',
+        "torch.nn.functional.conv2d(x, w, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))",
+        'torch.nn.functional.conv2d(x, w, stride=stride, padding="valid")',
+    ),
+    *asked(
+        "conv_flip",
+        "torch.nn.functional.conv2d(x, w)",
+    ),
+    *asked(
+        "conv_weight",
+        "torch.nn.functional.conv2d(x, w)",
+        w="",
+    ),
+    *asked(
+        "conv_layout",
+        "torch.nn.functional.conv2d(x, w)",
+        x="",
+    ),
+    *asked(
+        "conv_dilation",
+        "torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation, groups=2)",
+    ),
+    *asked(
+        "conv_groups",
+        "torch.nn.functional.conv2d(x, w, groups=groups)",
+    ),
+    *asked(
+        "depthwise_weight",
+        "torch.nn.functional.conv2d(x, w, groups=channels)",
+    ),
+    *asked(
+        "conv_int8",
+        "torch.nn.functional.conv2d(x, w)",
+    ),
+    *asked(
+        "pad_count",
+        "torch.nn.functional.pad(x, (p, p, p, p))",
+        "torch.nn.ZeroPad2d(p)",
+        "torch.nn.functional.conv2d(x, w, padding=p)",
+    ),
+    *asked(
+        "pad_sides",
+        "torch.nn.functional.pad(x, (left, right, top, bottom))",
+        "torch.nn.ZeroPad2d((left, right, top, bottom))",
+    ),
+    *asked(
+        "pad_mode",
+        'torch.nn.functional.pad(x, (p, p, p, p), mode="reflect")',
+        'torch.nn.functional.pad(x, (p, p, p, p), mode="replicate")',
+        'torch.nn.functional.pad(x, (p, p, p, p), mode="circular")',
+        'torch.nn.Conv2d(1, 1, 1, padding=p, padding_mode="reflect", bias=False)',
+        'torch.nn.Conv2d(1, 1, 1, padding=p, padding_mode="replicate", bias=False)',
+        'torch.nn.Conv2d(1, 1, 1, padding=p, padding_mode="circular", bias=False)',
+    ),
+)
+
+
+class Torch(Dialect):
+    """torch.nn.functional, and layers of torch.nn that are given their weight."""
+
+    requires: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def tensor(self, array: NDArray[Any]) -> Native:
+        """Return a tensor."""
+        import torch
+
+        return torch.from_numpy(array.copy())
+
+    def array(self, result: Native) -> NDArray[Any]:
+        """Return a tensor as NumPy."""
+        return result.detach().numpy()  # type: ignore[no-any-return]
+
+    def applied(self, value: Any, arrays: Mapping[str, Native]) -> Native:
+        """Give a layer its weight, and call it."""
+        import torch
+
+        if not isinstance(value, torch.nn.Module):
+            return value
+        if "weight" in dict(value.named_parameters()):
+            value.weight.data = arrays["w"]
+        return value(arrays["x"])
+
+    def gradient(self, function: Callable[[Native], Native], x: Native) -> Native:
+        """Return torch.autograd's gradient."""
+        import torch
+
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(function(x).sum(), x)[0]
+
+    calls: ClassVar[tuple[Call, ...]] = CALLS

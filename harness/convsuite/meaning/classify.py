@@ -1,0 +1,52 @@
+"""From what a call gave to what it means: every meaning that fits all answers, and the rule of the refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.meaning.records import Call, Given, Question, Row
+from convsuite.meaning.refusals import rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def classify(question: Question, call: Call, backend: str, version: str, given: Sequence[Given]) -> Row:
+    """Return the row of one call."""
+    answered = [i for i, g in enumerate(given) if g.array is not None]
+    misses = {
+        meaning.name: [i for i in answered if not fits(given[i], answers[i], question.dtype)]
+        for meaning, answers in zip(question.meanings, question.answers, strict=True)
+    }
+    fitting = tuple(name for name, missed in misses.items() if not missed) if answered else ()
+    return Row(
+        question=question.id,
+        backend=backend,
+        version=version,
+        call=call.text,
+        meanings=fitting,
+        asked=len(given),
+        answered=len(answered),
+        refuses=rule(question.probes, [g.array is None for g in given]),
+        words=next((g.refusal for g in given if g.array is None), ""),
+        differs=_differs(question, misses, answered) if answered and not fitting else "",
+    )
+
+
+def fits(given: Given, answer: NDArray[Any] | None, dtype: bool) -> bool:
+    """Whether an answer is a meaning's, element for element; where asked, in the same dtype."""
+    import numpy as np
+
+    if answer is None or given.array is None or (dtype and given.dtype != str(answer.dtype)):
+        return False
+    return np.array_equal(given.array, answer, equal_nan=given.array.dtype.kind == "f")
+
+
+def _differs(question: Question, misses: dict[str, list[int]], answered: Sequence[int]) -> str:
+    """Say which meaning is the nearest, and where it is not met."""
+    nearest = min(misses, key=lambda name: len(misses[name]))
+    missed = misses[nearest]
+    where = rule([question.probes[i] for i in answered], [i in missed for i in answered])
+    return f"{nearest}, but not for {where}; the first at {question.probes[missed[0]]}"

@@ -1,0 +1,8 @@
+"""The questions: one module for each operation."""
+
+from __future__ import annotations
+
+from convsuite.meaning.questions import conv
+from convsuite.meaning.records import Question
+
+QUESTIONS: dict[str, Question] = {q.id: q for q in (*conv.QUESTIONS,)}
