@@ -16,6 +16,7 @@ from convsuite_backends.numpy_im2col.pooling import (
     max_pool_gradient,
     max_pool_indices,
 )
+from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
 
 __all__ = [
     "Gradients",
@@ -24,6 +25,8 @@ __all__ = [
     "avg_pool_gradient",
     "conv",
     "conv_gradients",
+    "conv_transpose",
+    "conv_transpose_gradients",
     "lp_pool",
     "lp_pool_gradient",
     "max_pool",

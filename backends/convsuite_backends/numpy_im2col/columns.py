@@ -31,6 +31,11 @@ class Tile:
     out: tuple[slice, ...]
 
     @property
+    def positions(self) -> tuple[int, ...]:
+        """(batch, *out), the tile's own sizes."""
+        return tuple(axis.stop - axis.start for axis in (self.batch, *self.out))
+
+    @property
     def index(self) -> Index:
         """The index of an array (groups, anything, batch, *out)."""
         return (self.groups, ..., self.batch, *self.out)
@@ -59,9 +64,10 @@ def im2col(view: Values, tile: Tile, dtype: DTypeLike) -> Values:
 
 
 def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:
-    """Add a tile's columns into a padded gradient (N, groups, C_in / groups, *padded), each tap where it was seen."""
-    sizes = (axis.stop - axis.start for axis in (tile.batch, *tile.out))
-    columns = columns.reshape(columns.shape[0], g.c_in, *g.kernel, *sizes)
+    """Add a tile's columns, a view (groups, C_in / groups, *kernel, batch, *out), each tap to where it was seen.
+
+    `into` is (N, groups, C_in / groups, *padded).
+    """
     for tap in product(*map(range, g.kernel)):
         axes = zip(tap, g.dilation, g.stride, tile.out, strict=True)
         met = (slice(t * d + s * at.start, t * d + s * (at.stop - 1) + 1, s) for t, d, s, at in axes)

@@ -92,18 +92,28 @@ def geometry(
     return found
 
 
-def _check_channels(c_in: int, c_out: int, claimed: int, bias: tuple[int, ...] | None, groups: int) -> None:
+def check_groups(groups: int, counts: dict[str, int]) -> None:
+    """Raise ValueError where groups is below 1, or does not divide one of the named counts of channels."""
     if index(groups) < 1:
         raise ValueError(f"groups must be at least 1, not {groups}")
-    for what, count in (("input", c_in), ("output", c_out)):
+    for what, count in counts.items():
         if count % groups:
             raise ValueError(f"{count} {what} channels do not divide into {groups} groups")
+
+
+def check_bias(bias: tuple[int, ...] | None, c_out: int) -> None:
+    """Raise ValueError where there is a bias of another shape than (C_out,)."""
+    if bias is not None and bias != (c_out,):
+        raise ValueError(f"bias must have shape ({c_out},), one value per output channel, not {bias}")
+
+
+def _check_channels(c_in: int, c_out: int, claimed: int, bias: tuple[int, ...] | None, groups: int) -> None:
+    check_groups(groups, {"input": c_in, "output": c_out})
     if claimed * groups != c_in:
         raise ValueError(
             f"weight takes {claimed} channels in each of {groups} groups, {claimed * groups} in all; x has {c_in}"
         )
-    if bias is not None and bias != (c_out,):
-        raise ValueError(f"bias must have shape ({c_out},), one value per output channel, not {bias}")
+    check_bias(bias, c_out)
 
 
 def _check_padding(g: Geometry) -> None:
