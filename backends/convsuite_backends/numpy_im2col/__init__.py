@@ -7,6 +7,7 @@ Shares no code with the reference that convsuite judges by, so their agreement s
 
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_gradients
+from convsuite_backends.numpy_im2col.patches import fold, patches
 from convsuite_backends.numpy_im2col.pooling import (
     avg_pool,
     avg_pool_gradient,
@@ -27,9 +28,11 @@ __all__ = [
     "conv_gradients",
     "conv_transpose",
     "conv_transpose_gradients",
+    "fold",
     "lp_pool",
     "lp_pool_gradient",
     "max_pool",
     "max_pool_gradient",
     "max_pool_indices",
+    "patches",
 ]
