@@ -224,6 +224,27 @@ def coverage(operations: list[str], folders: tuple[Path, ...], level: str) -> No
 
 
 @main.command()
+@click.argument("calls", nargs=-1, metavar="[CALL]...")
+@click.option("--json", "form", flag_value="json", help="What was found, as convsuite's own register holds it.")
+@click.option("--markdown", "form", flag_value="markdown", help="The tables in Markdown.")
+def meaning(calls: tuple[str, ...], form: str | None) -> None:
+    """Tell what literal calls of the frameworks mean, found by asking them.
+
+    A CALL is part of a line of Python ('conv2d(x, w, stride', 'pad*reflect'), the id of a question or a backend. The
+    exit code is 1 if a call means something else than the register that convsuite ships says.
+
+    \b
+    convsuite meaning
+    convsuite meaning conv_transpose
+    convsuite meaning 'torch*padding="same"'
+    convsuite meaning --json > cases/convsuite_cases/meanings.json
+    """  # noqa: D301
+    from convsuite.meaning.command import run_meaning
+
+    sys.exit(run_meaning(calls, form or "table"))
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON Schema of case files, for completion in editors.
 

@@ -51,6 +51,11 @@ CALLS = (
         "conv_groups",
         'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=groups)',
     ),
+    *asked("conv_groups_gradient", 'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=groups)'),
+    *asked(
+        "conv_dilation_gradient",
+        'jax.lax.conv_general_dilated(x, w, (stride, stride), "VALID", rhs_dilation=(dilation, dilation))',
+    ),
     *asked(
         "depthwise_weight",
         'jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=channels)',

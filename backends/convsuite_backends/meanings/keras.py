@@ -53,6 +53,8 @@ CALLS = (
         "conv_groups",
         "keras.layers.Conv2D(12, kernel, groups=groups, use_bias=False)",
     ),
+    *asked("conv_groups_gradient", "keras.ops.conv(x, w)"),
+    *asked("conv_dilation_gradient", "keras.ops.conv(x, w, strides=stride, dilation_rate=dilation)"),
     *asked(
         "depthwise_weight",
         "keras.ops.depthwise_conv(x, w)",
@@ -64,14 +66,11 @@ CALLS = (
         "keras.ops.conv(x, w)",
     ),
     *asked(
-        "pad_count",
-        "keras.layers.ZeroPadding2D(p)",
-    ),
-    *asked(
         "pad_sides",
-        "keras.layers.ZeroPadding2D(((top, bottom), (left, right)))",
         "keras.ops.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))",
     ),
+    *asked("pad_count", "keras.layers.ZeroPadding2D(p)", w=""),
+    *asked("pad_sides", "keras.layers.ZeroPadding2D(((top, bottom), (left, right)))", w=""),
     *asked(
         "pad_mode",
         'keras.ops.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")',

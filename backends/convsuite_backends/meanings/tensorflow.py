@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convsuite.meaning.dialect import Dialect, Native
@@ -52,6 +52,14 @@ CALLS = (
         x="NCHW",
     ),
     *asked(
+        "conv_groups_gradient",
+        'tf.nn.conv2d(x, w, 1, "VALID")',
+    ),
+    *asked(
+        "conv_dilation_gradient",
+        'tf.nn.conv2d(x, w, stride, "VALID", dilations=dilation)',
+    ),
+    *asked(
         "depthwise_weight",
         'tf.nn.depthwise_conv2d(x, w, [1, 1, 1, 1], "VALID")',
         w="HWCM",
@@ -77,11 +85,14 @@ CALLS = (
     ),
 )
 
+_LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient")  # what oneDNN adds
+
 
 class TensorFlow(Dialect):
     """tf.nn and tf.image, eager."""
 
     requires: ClassVar[tuple[str, ...]] = ("tensorflow",)
+    environment: ClassVar[Mapping[str, str]] = {"TF_ENABLE_ONEDNN_OPTS": "1"}  # the default differs from CPU to CPU
     x: ClassVar[str] = "NHWC"
     w: ClassVar[str] = "HWIO"
 
@@ -111,3 +122,10 @@ class TensorFlow(Dialect):
         return tape.gradient(y, x)
 
     calls: ClassVar[tuple[Call, ...]] = CALLS
+
+
+class TensorFlowNoOnednn(TensorFlow):
+    """The same without oneDNN, where TensorFlow's own kernels lack layouts, groups and gradients."""
+
+    environment: ClassVar[Mapping[str, str]] = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    calls: ClassVar[tuple[Call, ...]] = tuple(call for call in CALLS if call.question in _LACKING)

@@ -42,6 +42,8 @@ CALLS = (
         "conv_groups",
         "torch.nn.functional.conv2d(x, w, groups=groups)",
     ),
+    *asked("conv_groups_gradient", "torch.nn.functional.conv2d(x, w, groups=groups)"),
+    *asked("conv_dilation_gradient", "torch.nn.functional.conv2d(x, w, stride=stride, dilation=dilation)"),
     *asked(
         "depthwise_weight",
         "torch.nn.functional.conv2d(x, w, groups=channels)",
@@ -53,14 +55,14 @@ CALLS = (
     *asked(
         "pad_count",
         "torch.nn.functional.pad(x, (p, p, p, p))",
-        "torch.nn.ZeroPad2d(p)",
         "torch.nn.functional.conv2d(x, w, padding=p)",
     ),
     *asked(
         "pad_sides",
         "torch.nn.functional.pad(x, (left, right, top, bottom))",
-        "torch.nn.ZeroPad2d((left, right, top, bottom))",
     ),
+    *asked("pad_count", "torch.nn.ZeroPad2d(p)", w=""),
+    *asked("pad_sides", "torch.nn.ZeroPad2d((left, right, top, bottom))", w=""),
     *asked(
         "pad_mode",
         'torch.nn.functional.pad(x, (p, p, p, p), mode="reflect")',

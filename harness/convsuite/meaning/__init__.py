@@ -7,5 +7,5 @@ keeps what each call meant with which version, so that a release that changes it
 
     convsuite meaning                     the table
     convsuite meaning --json              the register (cases/convsuite_cases/meanings.json), as it is now
-    python -m convsuite.meaning           write the register's tables into docs/porting.md anew
+    python -m convsuite.meaning docs/porting.md    the page's tables, from the register
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 from convsuite.meaning.records import Call, Given, Question, Row
@@ -26,6 +27,7 @@ def classify(question: Question, call: Call, backend: str, version: str, given: 
         backend=backend,
         version=version,
         call=call.text,
+        orders=_orders(question, call),
         meanings=fitting,
         asked=len(given),
         answered=len(answered),
@@ -33,6 +35,14 @@ def classify(question: Question, call: Call, backend: str, version: str, given: 
         words=next((g.refusal for g in given if g.array is None), ""),
         differs=_differs(question, misses, answered) if answered and not fitting else "",
     )
+
+
+def _orders(question: Question, call: Call) -> str:
+    """Say in which orders the call takes its arrays; nothing of one that it does not take, or reads by itself."""
+    orders = {"x": call.x, "w": call.w}
+    named = {node.id for node in ast.walk(ast.parse(call.text)) if isinstance(node, ast.Name)}
+    taken = named & set(orders) or set(orders)  # a layer is given both
+    return ", ".join(f"{n} {orders[n]}" for n in question.probes[0].arrays if orders[n] and n in taken)
 
 
 def fits(given: Given, answer: NDArray[Any] | None, dtype: bool) -> bool:

@@ -7,6 +7,7 @@ Finding dialects, and reading their lines, imports no framework.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -29,6 +30,12 @@ class Dialect:
     x: ClassVar[str] = "NCHW"  # the usual order of axes of inputs and results
     w: ClassVar[str] = "OIHW"
     calls: ClassVar[tuple[Call, ...]] = ()
+
+    def resolved(self) -> tuple[Call, ...]:
+        """Return its calls with their orders of axes said."""
+        return tuple(
+            replace(c, x=x, w=_first(c.w, self.w), y=_first(c.y, x)) for c in self.calls for x in [_first(c.x, self.x)]
+        )
 
     def names(self) -> dict[str, Any]:
         """Return what a line may name beside the probe's x, w and parameters: the framework's modules."""
@@ -54,6 +61,10 @@ class Dialect:
     def gradient(self, function: Callable[[Native], Native], x: Native) -> Native:
         """Return the gradient of the sum of `function(x)` to x, by the framework's own means."""
         raise NotImplementedError
+
+
+def _first(order: str | None, usual: str) -> str:
+    return usual if order is None else order
 
 
 def dialects() -> dict[str, Dialect]:

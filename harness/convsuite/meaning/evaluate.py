@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORDS = 160  # characters of an exception's text that are kept
+_NODE = re.compile(r"\{\{function_node .*?\}\} | ?\[Op:\w+\]| name:$")  # TensorFlow's own names for what was called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,11 @@ def _given(dialect: Dialect, call: Call, probe: Probe, gradient: bool) -> Given:
         result = dialect.array(_result(dialect, call, probe, gradient))
     except Exception as error:
         return Given(refusal=_words(error))
-    order = (dialect.x if call.x is None else call.x) if call.y is None else call.y
-    return Given(array=_plain(from_order(result, "NCHW", order)), dtype=str(result.dtype))
+    return Given(array=_plain(from_order(result, "NCHW", call.y or "")), dtype=str(result.dtype))
 
 
 def _result(dialect: Dialect, call: Call, probe: Probe, gradient: bool) -> Any:
-    native = {name: dialect.tensor(array) for name, array in _ordered(dialect, call, probe).items()}
+    native = {name: dialect.tensor(array) for name, array in _ordered(call, probe).items()}
     code = compile(ast.parse(call.text, mode="eval"), "<call>", "eval")
     names = {**dialect.names(), **probe.names}
 
@@ -63,13 +64,13 @@ def _result(dialect: Dialect, call: Call, probe: Probe, gradient: bool) -> Any:
     return dialect.gradient(answer, native["x"]) if gradient else answer(native["x"])
 
 
-def _ordered(dialect: Dialect, call: Call, probe: Probe) -> Mapping[str, NDArray[Any]]:
+def _ordered(call: Call, probe: Probe) -> Mapping[str, NDArray[Any]]:
     """Return the probe's arrays in the orders that the call takes."""
     arrays = dict(probe.arrays)
     channels = arrays["x"].shape[1]
-    arrays["x"] = to_order(arrays["x"], "NCHW", dialect.x if call.x is None else call.x)
+    arrays["x"] = to_order(arrays["x"], "NCHW", call.x or "")
     if "w" in arrays:
-        arrays["w"] = to_order(arrays["w"], "OIHW", dialect.w if call.w is None else call.w, channels)
+        arrays["w"] = to_order(arrays["w"], "OIHW", call.w or "", channels)
     return arrays
 
 
@@ -84,4 +85,5 @@ def _words(error: Exception) -> str:
     """Return an exception's type and the line of its text that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     line = lines[-1] if lines[0].endswith(":") else lines[0]  # "in user code:" comes before a trace
+    line = _NODE.sub("", line).removeprefix(f"{type(error).__name__}: ")
     return f"{type(error).__name__}: {line[:_WORDS]}{'…' if len(line) > _WORDS else ''}"

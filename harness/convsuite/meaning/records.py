@@ -72,7 +72,7 @@ class Call:
 
     question: str
     text: str
-    x: str | None = None  # order of the axes of x; None: the dialect's usual one
+    x: str | None = None  # order of the axes of x; None until its dialect says its usual one
     w: str | None = None  # of w: O out, I in; of depthwise weights C channel, M multiplier
     y: str | None = None  # of the result; None: as x
 
@@ -91,23 +91,24 @@ class Given:
     refusal: str = ""  # type and first line of the exception where it raised
 
 
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one line means: a row of the register."""
 
     question: str
     backend: str  # keras:jax
     version: str  # of the framework
     call: str
-    meanings: tuple[str, ...] = ()  # that fit all it answers; more than one where the probes it answers do not differ
-    asked: int
+    orders: str = ""  # of the axes of its arrays: "x NHWC, w HWIO"
+    asked: int  # probes
     answered: int
+    meanings: tuple[str, ...] = ()  # that fit all it answers; more than one where the probes it answers do not differ
     refuses: str = ""  # the rule: "stride > 1"
     words: str = ""  # of a refusal
     differs: str = ""  # where no meaning fits: the nearest one, and the smallest probe at which it differs
 
     def same(self, other: Row) -> bool:
         """Whether both say that the line means the same, whatever the version and the words of refusals."""
-        mine, others = ((r.meanings, r.asked, r.answered, r.refuses, r.differs) for r in (self, other))
+        mine, others = ((r.meanings, r.orders, r.asked, r.answered, r.refuses, r.differs) for r in (self, other))
         return mine == others
 
 

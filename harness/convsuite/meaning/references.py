@@ -48,6 +48,19 @@ def answer(asked: Probe, arrays: Any, **keys: Any) -> Array | None:
     return module.reference(case, tuple(arrays.values()), Pass.FORWARD).value
 
 
+def gradient(asked: Probe, **keys: Any) -> Array | None:
+    """Return the gradient of the sum of the output to x."""
+    import numpy as np
+
+    case = case_of(asked.operation, **{**asked.keys, **keys})
+    module = OPERATIONS[asked.operation]
+    if module.violations(case):
+        return None
+    case = case_of(asked.operation, **{**asked.keys, **keys, "passes": ["grad_input"]})
+    ones = np.ones(module.output_shape(case))
+    return module.reference(case, (*asked.arrays.values(), ones), Pass.GRAD_INPUT).value
+
+
 def meaning(name: str, text: str, **keys: Any) -> Meaning:
     """Return the meaning that adds some keys to the probe's case, e.g. `padding="same_upper"`."""
     return Meaning(name, text, lambda asked: value(asked, **keys))

@@ -9,7 +9,7 @@ import numpy as np
 
 from convsuite.meaning.orders import from_order
 from convsuite.meaning.records import Meaning, Probe, Question
-from convsuite.meaning.references import answer, meaning, probe, value
+from convsuite.meaning.references import answer, gradient, meaning, probe, value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,6 +213,35 @@ _GROUPS = Question(
 )
 
 
+_GROUPS_GRADIENT = Question(
+    id="conv_groups_gradient",
+    text="Groups: is there a gradient?",
+    meanings=(Meaning("the gradient", "that of the sum of the output to x", gradient),),
+    sweep=_grouped,
+    gradient=True,
+)
+
+_DILATION_GRADIENT = Question(
+    id="conv_dilation_gradient",
+    text="Dilation: is there a gradient?",
+    meanings=(Meaning("the gradient", "that of the sum of the output to x", gradient),),
+    sweep=lambda: tuple(
+        probe(
+            "conv",
+            {"stride": stride, "dilation": dilation, "kernel": (3, 2), "size": (9, 8)},
+            input=[9, 8],
+            kernel=[3, 2],
+            stride=stride,
+            dilation=dilation,
+            channels=_CHANNELS,
+        )
+        for stride in (1, 2)
+        for dilation in (1, 2)
+    ),
+    gradient=True,
+)
+
+
 def _integers(asked: Probe, dtype: str, wrap: bool) -> Array | None:
     exact = answer(asked, asked.arrays, dtype="int32")
     if exact is None:
@@ -329,4 +358,18 @@ _MODES = Question(
     ),
 )
 
-QUESTIONS = (_SAME, _FLIP, _WEIGHT, _LAYOUT, _DILATION, _GROUPS, _DEPTH, _INT8, _COUNT, _SIDES, _MODES)
+QUESTIONS = (
+    _SAME,
+    _FLIP,
+    _WEIGHT,
+    _LAYOUT,
+    _DILATION,
+    _GROUPS,
+    _GROUPS_GRADIENT,
+    _DILATION_GRADIENT,
+    _DEPTH,
+    _INT8,
+    _COUNT,
+    _SIDES,
+    _MODES,
+)

@@ -1,0 +1,52 @@
+"""Which calls are meant, and which of them can be asked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from convsuite.errors import SelectorError
+from convsuite.meaning.dialect import Dialect
+from convsuite.meaning.questions import QUESTIONS
+from convsuite.meaning.survey import Asked
+
+
+def every(dialects: Mapping[str, Dialect]) -> list[Asked]:
+    """Return all calls of some dialects, question by question."""
+    asked = [Asked(name, call) for name, dialect in dialects.items() for call in dialect.resolved()]
+    order = list(QUESTIONS)
+    return sorted(asked, key=lambda a: order.index(a.call.question))
+
+
+def select(asked: Sequence[Asked], patterns: Sequence[str]) -> list[Asked]:
+    """Return the calls that any pattern means: part of a call, or a glob, the id of a question, or a backend.
+
+    Raise SelectorError, with the nearest that there is, where a pattern means none.
+    """
+    chosen = set[Asked]()
+    for pattern in patterns:
+        found = {a for a in asked if means(pattern, a)}
+        if not found:
+            raise SelectorError(f"{pattern!r} is in none of {len(asked)} calls; {_near(pattern, asked)}")
+        chosen |= found
+    return [a for a in asked if not patterns or a in chosen]
+
+
+def means(pattern: str, asked: Asked) -> bool:
+    """Whether a pattern means a call; * and ? stand for any text and any character, brackets for themselves."""
+    expression = ".*".join(re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
+    within = re.compile(f".*{expression}.*", re.IGNORECASE | re.DOTALL)
+    return pattern in (asked.call.question, asked.backend) or bool(within.fullmatch(asked.call.text))
+
+
+def _near(pattern: str, asked: Iterable[Asked]) -> str:
+    words = {word for a in asked for word in (a.call.question, a.backend, *_names(a.call.text))}
+    near = get_close_matches(pattern, words, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"questions are {', '.join(QUESTIONS)}"
+
+
+def _names(line: str) -> tuple[str, str]:
+    """Return the dotted name of what a line calls, and its last part."""
+    name = line.partition("(")[0]
+    return name, name.rpartition(".")[2]
