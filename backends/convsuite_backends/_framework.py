@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Backend, Native
-from convsuite.case import Case, Numerics, Operand, Pass, Support
+from convsuite.case import Case, Level, Numerics, Operand, Pass, Support
 from convsuite.errors import DeviceError
 from convsuite_backends import _layout
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convsuite.case import Array
+    from convsuite.operations.receptive_field import ReceptiveFieldCase
 
 
 class Framework(Backend):
@@ -47,6 +48,32 @@ class Framework(Backend):
         refine = getattr(self, f"{case.operation}_numerics", None)
         return refine(case, pass_, usual) if refine else usual
 
+    def receptive_field(self, case: ReceptiveFieldCase, x: Native) -> Native:
+        """Call the framework's convolution for one layer after another, with weights of ones."""
+        import numpy as np
+
+        for layer in case.layers:
+            weight = layer.operands[1]
+            x = self.conv(layer, x, self.to_native(np.ones(weight.shape, np.float32), weight, layer))  # type: ignore[attr-defined]
+        return x
+
+    def receptive_field_support(self, case: ReceptiveFieldCase) -> Support:
+        """Declare what the layers take."""
+        return _weakest([self.support(layer) for layer in case.layers])
+
+    def receptive_field_gradient_support(self, case: ReceptiveFieldCase) -> Support:
+        """Declare what the layers' gradients take."""
+        return _weakest([self.gradient_support(layer) for layer in case.layers])
+
+    def receptive_field_numerics(self, case: ReceptiveFieldCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare that 16-bit results are rounded between layers, beside what rounds within them."""
+        within = [self.numerics(layer, pass_) for layer in case.layers]
+        roundings = [n.intermediate_roundings if n.intermediate else 0 for n in within]
+        count = None if None in roundings else sum(r or 0 for r in roundings) + len(within) - 1
+        if case.dtype not in _layout.HALVES:
+            return declared
+        return _layout.narrowed(declared, case, count, f"each layer's result is rounded to {case.dtype}")
+
     @property
     def _on_gpu(self) -> bool:
         """True for `cuda`, and for one of several, `cuda:1`."""
@@ -67,6 +94,15 @@ class Framework(Backend):
     @abstractmethod
     def _array(self, result: Native) -> NDArray[np.generic]:
         """Return a native result as NumPy, its axes as they are; bfloat16 as float32, which holds all its values."""
+
+
+def _weakest(supports: list[Support]) -> Support:
+    """Return what a stack of layers comes to: unsupported if one is, composed if one is, else native."""
+    for level in (Level.UNSUPPORTED, Level.COMPOSED):
+        found = [f"layer {number}: {s.reason}" for number, s in enumerate(supports) if s.level is level]
+        if found:
+            return Support(level, "; ".join(found))
+    return Support.native()
 
 
 class ChannelsLast(Framework):

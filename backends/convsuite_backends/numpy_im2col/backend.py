@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from convsuite.backend import Function, Gradient
     from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.receptive_field import ReceptiveFieldCase
 
 Values = NDArray[Any]
 
@@ -47,6 +49,28 @@ class NumpyIm2col(NumpyArrays):
     def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
         """See `engine.conv_gradients`."""
         return conv_gradients(x, weight, rest[-1], **options(case))
+
+    def receptive_field(self, case: ReceptiveFieldCase, x: Values) -> Values:
+        """Call `engine.conv` for one layer after another, with weights of ones."""
+        return _stack(case, x)[-1]
+
+    def receptive_field_gradients(self, case: ReceptiveFieldCase, x: Values, grad: Values) -> Sequence[Values]:
+        """Return the gradient to the input, layer by layer from the last."""
+        for layer, seen in zip(reversed(case.layers), reversed(_stack(case, x)[:-1]), strict=True):
+            grad = conv_gradients(seen, _ones(layer, x), grad, **options(layer)).x
+        return (grad,)
+
+
+def _stack(case: ReceptiveFieldCase, x: Values) -> list[Values]:
+    """Return the input and what each layer makes of it."""
+    made = [x]
+    for layer in case.layers:
+        made.append(conv(made[-1], _ones(layer, x), **options(layer)))
+    return made
+
+
+def _ones(layer: ConvCase, like: Values) -> Values:
+    return np.ones(layer.weight_shape, like.dtype)
 
 
 def _channels_first(case: Case, operands: Sequence[Values]) -> list[Values]:

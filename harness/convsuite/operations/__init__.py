@@ -51,9 +51,18 @@ class Operation(Protocol):
 
 
 def _load() -> dict[str, Operation]:
-    from convsuite.operations import conv
+    from convsuite.operations import (
+        conv,
+        conv_transpose,
+        receptive_field,
+    )
 
-    return {m.NAME: m for m in cast("tuple[Operation, ...]", (conv,))}
+    modules = (
+        conv,
+        conv_transpose,
+        receptive_field,
+    )
+    return {m.NAME: m for m in cast("tuple[Operation, ...]", modules)}
 
 
 OPERATIONS: dict[str, Operation] = _load()
