@@ -52,7 +52,10 @@ class ConvCase(Case):
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """(C_out, C_in / groups, *kernel), or what the case claims instead where it is to be refused."""
+        """(C_out, C_in / groups, *kernel), of a transposed convolution (C_in, C_out / groups, *kernel).
+
+        Or what the case claims instead where it is to be refused.
+        """
         return self.operands[1].shape
 
 
@@ -69,6 +72,7 @@ def _groups(case: ConvCase) -> tuple[str, ...]:
     return ("depthwise",) if c_in == c_out else ("multiplier",)
 
 
+GROUPS = axes.Axis("groups", ("1", "grouped", "depthwise", "multiplier"), _groups)
 AXES = (
     axes.RANK,
     axes.DTYPE,
@@ -82,7 +86,7 @@ AXES = (
     axes.FILL,
     axes.MEMORY_OF_INPUT,
     axes.MEMORY_OF_GRAD_OUTPUT,
-    axes.Axis("groups", ("1", "grouped", "depthwise", "multiplier"), _groups),
+    GROUPS,
     axes.BIAS,
     axes.FLIP,
     axes.MEMORY_OF_WEIGHT,
@@ -139,6 +143,12 @@ def violations(case: ConvCase) -> list[CaseError]:
             broken.append(
                 CaseError(("channels",), f"the weight takes {claimed} input channels, the input has {due} a group")
             )
+    return broken + pass_rules(case)
+
+
+def pass_rules(case: ConvCase) -> list[CaseError]:
+    """Return the rules that the passes asked for break."""
+    broken = []
     if case.dtype in INTEGERS and case.wants_gradient:
         broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
     if Pass.GRAD_BIAS in case.passes and not case.bias:
@@ -183,10 +193,11 @@ def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Ex
     """
     from convsuite.arithmetic import evaluate
 
-    return evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    return evaluate(lambda a, ops: value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
 
 
-def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
+def value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
+    """Return a pass's value in an arithmetic; `arrays` are the operands in order, the output's gradient last."""
     x, w, *rest = arrays
     w = w.reshape(case.groups, case.out_channels // case.groups, case.input_shape[1] // case.groups, *case.kernel)
     match pass_:
@@ -197,7 +208,7 @@ def _value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arit
         case Pass.GRAD_WEIGHT:
             return _grad_weight(case, x, w.shape, rest[-1], arithmetic)
         case _:
-            return _grad_bias(case, rest[-1], arithmetic)
+            return grad_bias(rest[-1], arithmetic)
 
 
 def _forward(case: ConvCase, x: Real, w: Real, bias: Real | None, arithmetic: Arithmetic) -> Real:
@@ -210,11 +221,18 @@ def _forward(case: ConvCase, x: Real, w: Real, bias: Real | None, arithmetic: Ar
     for tap, where in _taps(case, grid):
         seen = padded[where].reshape(out[0], groups, w.shape[2], positions)
         arithmetic.add(total, (), arithmetic.matmul(w[tap], seen))
-    if bias is not None:
-        column = np.zeros((arithmetic.parts, 1, groups, per_group, 1))
-        column[0] = bias.reshape(groups, per_group, 1)
-        arithmetic.add(total, (), np.broadcast_to(column, total.shape))
-    return total.reshape(arithmetic.parts, *out)
+    total = total.reshape(arithmetic.parts, *out)
+    return total if bias is None else with_bias(total, bias, arithmetic)
+
+
+def with_bias(y: Real, bias: Real, arithmetic: Arithmetic) -> Real:
+    """Add a bias (C_out,) to a value (parts, N, C_out, *output), in place."""
+    import numpy as np
+
+    column = np.zeros((arithmetic.parts, 1, len(bias), *(1,) * (y.ndim - 3)))
+    column[0] = bias.reshape(1, -1, *(1,) * (y.ndim - 3))
+    arithmetic.add(y, (), np.broadcast_to(column, y.shape))
+    return y
 
 
 def _grad_input(case: ConvCase, w: Real, grad: Real, arithmetic: Arithmetic) -> Real:
@@ -247,10 +265,11 @@ def _grad_weight(case: ConvCase, x: Real, shape: tuple[int, ...], grad: Real, ar
     return total.reshape(arithmetic.parts, case.out_channels, channels, *case.kernel)
 
 
-def _grad_bias(case: ConvCase, grad: Real, arithmetic: Arithmetic) -> Real:
+def grad_bias(grad: Real, arithmetic: Arithmetic) -> Real:
+    """Return the sum of the output's gradient (N, C_out, *output) over all but its channels, as a value."""
     import numpy as np
 
-    n, c_out, *sizes = output_shape(case)
+    n, c_out, *sizes = grad.shape
     every = np.zeros((arithmetic.parts, c_out, n * prod(sizes)))
     every[0] = np.moveaxis(grad.reshape(n, c_out, prod(sizes)), 1, 0).reshape(c_out, n * prod(sizes))
     return arithmetic.reduce(every, -1)

@@ -102,10 +102,7 @@ def window_rules(
     """Return every broken rule of a window's geometry, as (key, message with the numbers)."""
     if len(sizes) != len(kernel):
         return [CaseError(("rank",), f"the input has {len(sizes)} spatial axes, the kernel {len(kernel)}")]
-    broken = []
-    for key, values in (("kernel", kernel), ("stride", stride), ("dilation", dilation)):
-        if min(values) < 1:
-            broken.append(CaseError((key,), f"{key} must be at least 1 on every axis, not {list(values)}"))
+    broken = positive(kernel, stride, dilation)
     if broken:
         return broken
     for axis, (n, k, d, (low, high)) in enumerate(zip(sizes, kernel, dilation, padding.pads, strict=True)):
@@ -120,6 +117,15 @@ def window_rules(
             )
             broken.append(CaseError(("padding",), text))
     return broken
+
+
+def positive(kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> list[CaseError]:
+    """Return which of a window's parameters are less than 1 on an axis."""
+    return [
+        CaseError((key,), f"{key} must be at least 1 on every axis, not {list(values)}")
+        for key, values in (("kernel", kernel), ("stride", stride), ("dilation", dilation))
+        if min(values) < 1
+    ]
 
 
 def shown(size: int, low: int, mode: str) -> Callable[[int], int]:
