@@ -7,6 +7,7 @@ Shares no code with the reference that convsuite judges by, so their agreement s
 
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_gradients
+from convsuite_backends.numpy_im2col.local import local_conv, local_conv_gradients
 from convsuite_backends.numpy_im2col.patches import fold, patches
 from convsuite_backends.numpy_im2col.pooling import (
     avg_pool,
@@ -29,6 +30,8 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_gradients",
     "fold",
+    "local_conv",
+    "local_conv_gradients",
     "lp_pool",
     "lp_pool_gradient",
     "max_pool",

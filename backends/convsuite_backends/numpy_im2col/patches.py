@@ -57,7 +57,8 @@ def patches(
     last = _channel_last(order)
     view = np.moveaxis(windows(pad(x, g), g)[0], -1 - len(g.out), 0)  # (N, C, *kernel, *out)
     view = np.moveaxis(view, 1, 1 + len(g.kernel)) if last else view
-    return view.copy().reshape(g.batch, g.terms, *g.out)
+    columns: Values = view.copy().reshape(g.batch, g.terms, *g.out)
+    return columns
 
 
 @np.errstate(all="ignore")
