@@ -5,6 +5,13 @@
 Shares no code with the reference that convsuite judges by, so their agreement says something about both.
 """
 
+from convsuite_backends.numpy_im2col.adaptive import (
+    adaptive_avg_pool,
+    adaptive_avg_pool_gradient,
+    adaptive_max_pool,
+    adaptive_max_pool_gradient,
+    adaptive_max_pool_indices,
+)
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_gradients
 from convsuite_backends.numpy_im2col.local import local_conv, local_conv_gradients
@@ -23,6 +30,11 @@ from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_tran
 __all__ = [
     "Gradients",
     "NumpyIm2col",
+    "adaptive_avg_pool",
+    "adaptive_avg_pool_gradient",
+    "adaptive_max_pool",
+    "adaptive_max_pool_gradient",
+    "adaptive_max_pool_indices",
     "avg_pool",
     "avg_pool_gradient",
     "conv",

@@ -257,17 +257,17 @@ def check_grad(grad_output: Values, x: Values, axes: Axes) -> None:
         )
 
 
-def outer_counts(counts: list[NDArray[np.int64]]) -> Values:
-    """Return the positions of boxes, (*out), at least 1, from those along each axis."""
-    return np.maximum(reduce(np.multiply.outer, counts), 1)
+def real_counts(axes: Axes) -> Values:
+    """Return how many input positions each window sees, (*out), at least 1."""
+    return np.maximum(reduce(np.multiply.outer, [axis.counts for axis in axes]), 1)
 
 
 def _counts(axes: tuple[Sliding, ...], count_include_pad: bool, divisor: int | None) -> Values:
-    if divisor is None:
-        return outer_counts([axis.declared if count_include_pad else axis.counts for axis in axes])
-    if not index(divisor):
-        raise ValueError(f"divisor must not be {divisor}")
-    return np.array(divisor)
+    if divisor is not None and not index(divisor):
+        raise ValueError("divisor must not be 0")
+    if divisor is not None:
+        return np.array(divisor)
+    return reduce(np.multiply.outer, [axis.declared for axis in axes]) if count_include_pad else real_counts(axes)
 
 
 def _power(power: float) -> float:

@@ -20,13 +20,11 @@ Meeting = tuple[slice, slice]  # windows, and the input positions that they meet
 BLOCK_BYTES = 1 << 20  # input planes worked on at once, so that the passes over them stay in the cache
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Axis(ABC):
     """The windows along one axis."""
 
-    @property
-    @abstractmethod
-    def length(self) -> int:
-        """Input positions, without padding."""
+    size: int  # input positions, without padding
 
     @property
     @abstractmethod
@@ -57,7 +55,6 @@ Axes = tuple[Axis, ...]
 class Sliding(Axis):
     """Window i meets the input at i·stride + t·dilation − low for each tap t."""
 
-    size: int
     kernel: int
     stride: int
     dilation: int
@@ -79,11 +76,6 @@ class Sliding(Axis):
     def stop(self) -> int:
         """End of the input that is not cropped."""
         return min(self.size, self.size + self.high)
-
-    @property
-    def length(self) -> int:
-        """Input positions, without padding."""
-        return self.size
 
     @property
     def out(self) -> int:
@@ -175,7 +167,7 @@ def window_max(x: Values, axes: Axes) -> Values:
 def window_spread(grad: Values, axes: Axes, dtype: DTypeLike) -> Values:
     """Add each window's value to all that it sees: (N, C, *out) to (N, C, *spatial), the adjoint of `window_sum`."""
     for position, axis in enumerate(axes, start=2):
-        spread = np.zeros(_resized(grad.shape, position, axis.length), dtype)
+        spread = np.zeros(_resized(grad.shape, position, axis.size), dtype)
         for out, met in _fewer(axis):
             spread[along(position, met)] += grad[along(position, out)]
         grad = spread
