@@ -52,13 +52,14 @@ class Convolutions(JaxArrays):
             window_strides=case.stride,
             padding=padding,
             rhs_dilation=case.dilation,
-            dimension_numbers=_dimension_numbers(case.rank, last),
+            dimension_numbers=dimension_numbers(case.rank, last),
             feature_group_count=case.groups,
         )
         return y if bias is None else y + (bias if last else bias.reshape(-1, *(1,) * case.rank))
 
 
-def _dimension_numbers(rank: int, last: bool) -> tuple[str, str, str]:
+def dimension_numbers(rank: int, last: bool) -> tuple[str, str, str]:
+    """Return the axes of input, weight and output in JAX's letters."""
     spatial = _layout.SPATIAL[3 - rank :]
     return (
         (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C") if last else (f"NC{spatial}", f"OI{spatial}", f"NC{spatial}")
