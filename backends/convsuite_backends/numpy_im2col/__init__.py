@@ -25,11 +25,13 @@ from convsuite_backends.numpy_im2col.pooling import (
     max_pool_gradient,
     max_pool_indices,
 )
+from convsuite_backends.numpy_im2col.separable import SeparableGradients, separable_conv, separable_conv_gradients
 from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
 
 __all__ = [
     "Gradients",
     "NumpyIm2col",
+    "SeparableGradients",
     "adaptive_avg_pool",
     "adaptive_avg_pool_gradient",
     "adaptive_max_pool",
@@ -50,4 +52,6 @@ __all__ = [
     "max_pool_gradient",
     "max_pool_indices",
     "patches",
+    "separable_conv",
+    "separable_conv_gradients",
 ]
