@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.conv_transpose import ConvTransposeCase
+    from convsuite.operations.depthwise_conv import DepthwiseCase
+    from convsuite.operations.separable_conv import SeparableCase
+
+    MultipliedCase = DepthwiseCase | SeparableCase
 
 HALVES = ("float16", "bfloat16")
 SPATIAL = "DHW"  # the field's letters; rank 1 uses the last, rank 2 the last two
@@ -43,6 +48,21 @@ def is_weight(role: str) -> bool:
     return role in ("weight", "depthwise", "pointwise")
 
 
+def is_depthwise(role: str, case: Case) -> bool:
+    """Tell whether an operand is a depthwise weight, which frameworks with channels last keep as (*kernel, C, m)."""
+    return role == "depthwise" or (role == "weight" and case.operation == "depthwise_conv")
+
+
+def to_multiplied(array: NDArray[Any], case: MultipliedCase) -> NDArray[Any]:
+    """Reshape a depthwise weight (*kernel, 1, C·m) to (*kernel, C, m)."""
+    return array.reshape(*array.shape[:-2], array.shape[-1] // case.multiplier, case.multiplier)
+
+
+def from_multiplied(array: NDArray[Any]) -> NDArray[Any]:
+    """Undo `to_multiplied`."""
+    return array.reshape(*array.shape[:-2], 1, array.shape[-2] * array.shape[-1])
+
+
 def _moves(role: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the channel axes of an array, and where they go in channels_last."""
     if is_weight(role):
@@ -58,6 +78,24 @@ def grown(case: Case) -> list[tuple[int, int]]:
 def kept(case: Case) -> list[slice]:
     """Return the part of each spatial axis that is left after cropping by the negative pads."""
     return [slice(max(-low, 0), min(high, 0) or None) for low, high in case.padding.pads]
+
+
+def cut(case: ConvTransposeCase) -> ConvTransposeCase:
+    """Return a case whose pads make its output of a full scatter: what a transposed convolution crops is negative."""
+    pads = tuple((-low, -high) for low, high in case.cropped)
+    return replace(case, padding=replace(case.padding, pads=pads))
+
+
+def full_sizes(case: ConvTransposeCase) -> tuple[int, ...]:
+    """Return the spatial sizes of a transposed convolution's full scatter, nothing cropped."""
+    return tuple(n + low + high for n, (low, high) in zip(case.output_sizes, case.cropped, strict=True))
+
+
+def cuts(case: ConvTransposeCase) -> str:
+    """Say what that takes beside the transposed convolution: padding, cropping or both."""
+    pads = cut(case).padding
+    grows, crops = (any(sign * p > 0 for pair in pads.pads for p in pair) for sign in (1, -1))
+    return " and ".join(word for word, done in (("padded with zeros", grows), ("cropped", crops)) if done)
 
 
 def same(kinds: Sequence[str], kind: str) -> bool:
@@ -95,6 +133,13 @@ def groups_unsaid(case: ConvCase, framework: str) -> str:
     channels, claimed = case.input_shape[1], case.weight_shape[1]
     read = channels // claimed if claimed and channels % claimed == 0 else case.groups
     return "" if read == case.groups >= 1 else f"{framework} takes no groups: from the shapes it would read {read}"
+
+
+def multiplier_unsaid(case: DepthwiseCase, framework: str) -> str:
+    """Say why a framework that reads the multiplier from the shapes cannot be told the case's, or nothing."""
+    channels, outputs = case.input_shape[1], case.out_channels
+    read = outputs // channels if channels and outputs % channels == 0 else case.multiplier
+    return "" if read == case.multiplier else f"{framework} takes no multiplier: from the shapes it would read {read}"
 
 
 def pad_roundings(case: Case, pass_: Pass) -> int:

@@ -55,7 +55,7 @@ class Convolutions(KerasArrays):
         if case.flip:
             weight = ops.flip(weight, tuple(range(case.rank)))
         word = self._word(case)
-        return (x, weight, word) if word else (_pad(case, x), weight, "valid")
+        return (x, weight, word) if word else (pad(case, x), weight, "valid")
 
     def _word(self, case: ConvCase) -> str | None:
         """Return the padding as Keras's own argument, or None where pads must come first."""
@@ -154,7 +154,7 @@ def dilated(case: Case) -> bool:
     return max(case.dilation) > 1
 
 
-def _pad(case: ConvCase, x: Native) -> Native:
+def pad(case: ConvCase, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     from keras import ops
 

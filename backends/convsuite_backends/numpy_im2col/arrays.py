@@ -13,6 +13,7 @@ from convsuite_backends.numpy_im2col.rounding import to_bfloat16
 if TYPE_CHECKING:
     from convsuite.case import Array, Case, Operand
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.conv_transpose import ConvTransposeCase
 
 Values = NDArray[Any]
 
@@ -75,11 +76,19 @@ def remember(array: Values, memory_format: str, layout: str) -> Values:
 
 def options(case: ConvCase) -> dict[str, Any]:
     """Return the keyword arguments that a case means to the engine."""
+    return _shared(case) | {"padding_mode": case.padding.mode}
+
+
+def transposed_options(case: ConvTransposeCase) -> dict[str, Any]:
+    """Return the keyword arguments that a transposed convolution's case means to the engine."""
+    return _shared(case) | {"output_padding": case.output_padding}
+
+
+def _shared(case: ConvCase) -> dict[str, Any]:
     return {
         "stride": case.stride,
         "dilation": case.dilation,
         "padding": case.padding.pads,
-        "padding_mode": case.padding.mode,
         "groups": case.groups,
         "flip": case.flip,
     }

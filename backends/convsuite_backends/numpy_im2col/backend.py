@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
+from convsuite_backends.numpy_im2col.arrays import (
+    NumpyArrays,
+    finish,
+    options,
+    to_channels_first,
+    transposed_options,
+)
 from convsuite_backends.numpy_im2col.engine import conv, conv_gradients
+from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
 
 if TYPE_CHECKING:
     from convsuite.backend import Function, Gradient
     from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.conv_transpose import ConvTransposeCase
+    from convsuite.operations.learn_kernel import LearnKernelCase
     from convsuite.operations.receptive_field import ReceptiveFieldCase
 
 Values = NDArray[Any]
@@ -50,6 +59,16 @@ class NumpyIm2col(NumpyArrays):
         """See `engine.conv_gradients`."""
         return conv_gradients(x, weight, rest[-1], **options(case))
 
+    def conv_transpose(self, case: ConvTransposeCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
+        """See `transposed.conv_transpose`."""
+        return conv_transpose(x, weight, bias, **transposed_options(case))
+
+    def conv_transpose_gradients(
+        self, case: ConvTransposeCase, x: Values, weight: Values, *rest: Values
+    ) -> Sequence[Values]:
+        """See `transposed.conv_transpose_gradients`."""
+        return conv_transpose_gradients(x, weight, rest[-1], **transposed_options(case))
+
     def receptive_field(self, case: ReceptiveFieldCase, x: Values) -> Values:
         """Call `engine.conv` for one layer after another, with weights of ones."""
         return _stack(case, x)[-1]
@@ -59,6 +78,17 @@ class NumpyIm2col(NumpyArrays):
         for layer, seen in zip(reversed(case.layers), reversed(_stack(case, x)[:-1]), strict=True):
             grad = conv_gradients(seen, _ones(layer, x), grad, **options(layer)).x
         return (grad,)
+
+    def learn_kernel(self, case: LearnKernelCase, x: Values, target: Values, weight: Values) -> Values:
+        """Step by step: the analytic gradient of the loss, then subtract it."""
+        rows = []
+        for _ in range(case.steps):
+            residual = conv(x, weight) - target
+            rate = residual.dtype.type(case.learning_rate)
+            gradient = conv_gradients(x, weight, 2 * residual).weight
+            weight = weight - rate * gradient
+            rows.append(np.concatenate([[(residual**2).sum()], weight.ravel()]).astype(x.dtype))
+        return np.stack(rows)
 
 
 def _stack(case: ReceptiveFieldCase, x: Values) -> list[Values]:

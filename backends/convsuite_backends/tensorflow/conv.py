@@ -48,8 +48,8 @@ class Convolutions(TensorFlowArrays):
             weight = tf.reverse(weight, range(case.rank))
         padding = self._padding(case)
         if padding is None:
-            x, padding = _pad(case, x), "VALID"
-        stride, dilation = _per_axis(case.stride, case), _per_axis(case.dilation, case)
+            x, padding = pad(case, x), "VALID"
+        stride, dilation = per_axis(case.stride, case), per_axis(case.dilation, case)
         y = call(x, weight, stride, padding, data_format=order, dilations=dilation)
         return y if bias is None else tf.nn.bias_add(y, bias, data_format=order)
 
@@ -157,7 +157,7 @@ def _dilated(case: Case) -> bool:
     return max(case.dilation) > 1
 
 
-def _per_axis(values: tuple[int, ...], case: Case) -> list[int]:
+def per_axis(values: tuple[int, ...], case: Case) -> list[int]:
     """Return strides or dilations with the 1s that conv2d and conv3d want for batch and channels."""
     return [1, *values, 1] if _layout.channels_last(case) else [1, 1, *values]
 
@@ -167,7 +167,7 @@ def _misread(case: ConvCase) -> str:
     return _layout.groups_unsaid(case, "TensorFlow") or _layout.no_mode(case, "TensorFlow", ("reflect",))
 
 
-def _pad(case: ConvCase, x: Native) -> Native:
+def pad(case: ConvCase, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     import tensorflow as tf
 

@@ -1,0 +1,158 @@
+"""Keras's transposed convolutions: keras.ops.conv_transpose, and the Conv1DTranspose to Conv3DTranspose layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Level, Support
+from convsuite.operations.window import span
+from convsuite_backends import _layout
+from convsuite_backends.keras.arrays import KerasArrays
+from convsuite_backends.keras.conv import dilated, pad, strided
+
+if TYPE_CHECKING:
+    from convsuite.operations.conv_transpose import ConvTransposeCase
+
+Ends = tuple[str, tuple[int, ...] | None]  # Keras's padding and output_padding
+
+
+class TransposedConvolutions(KerasArrays):
+    """conv_transpose by keras.ops."""
+
+    def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
+        """Declare what Keras refuses or cannot be told, and what takes other calls beside the transposed convolution."""
+        if lack := self._transposed_lack(case):
+            return Support.unsupported(lack)
+        below: Support = super().conv_transpose_support(replace(case, groups=1))  # type: ignore[misc]
+        return below if below.level is Level.UNSUPPORTED else _layout.composition(self._transposed_steps(case))
+
+    def conv_transpose_gradient_support(self, case: ConvTransposeCase) -> Support:
+        """Declare gradients wherever there is the operation."""
+        return Support.native()
+
+    def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call keras.ops.conv_transpose, once a group; other crops, a flip and a bias are calls of their own."""
+        from keras import ops
+
+        if case.flip:
+            weight = ops.flip(weight, tuple(range(case.rank)))
+        axis = -1 if _layout.channels_last(case) else 1
+        parts = zip(ops.split(x, case.groups, axis), ops.split(weight, case.groups, -1), strict=True)
+        y = ops.concatenate([_call(case, *part) for part in parts], axis) if case.groups > 1 else _call(case, x, weight)
+        return _finished(case, y, bias)
+
+    def _transposed_lack(self, case: ConvTransposeCase) -> str:
+        if case.groups < 1 or case.expect.error == "groups":
+            return "keras.ops.conv_transpose takes no groups"
+        return ""
+
+    def _transposed_steps(self, case: ConvTransposeCase) -> list[str]:
+        """Say what is called beside the transposed convolution."""
+        steps = []
+        if case.groups > 1:
+            steps.append(
+                "one call for each group between keras.ops.split and concatenate: conv_transpose has no groups"
+            )
+        if ends(case) is None:
+            steps.append(
+                f"the full result is {_layout.cuts(case)} by keras.ops.pad and a slice: valid and same do not say it"
+            )
+        if case.flip:
+            steps.append("keras.ops.flip of the weight")
+        if case.bias and (ends(case) is None or not self._takes_bias):
+            steps.append("the bias is added after that" if self._takes_bias else "the bias is added: ops takes none")
+        return steps
+
+    _takes_bias = False
+
+
+class TransposedConvolutionLayers(TransposedConvolutions):
+    """A Conv1DTranspose, Conv2DTranspose or Conv3DTranspose layer, built once a geometry, with the case's weights."""
+
+    _takes_bias = True
+    _transposed: tuple[Any, Any] = (None, None)  # the last case, and its layer
+
+    def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call the layer as a function of its weights."""
+        from keras import ops
+
+        if self._transposed[0] is not case:
+            self._transposed = case, _layer(case)
+        if case.flip:
+            weight = ops.flip(weight, tuple(range(case.rank)))
+        layer = self._transposed[1]
+        weights = [weight, bias] if layer.use_bias else [weight]
+        y = layer.stateless_call(weights, [], x)[0]
+        return _finished(case, y, None if layer.use_bias else bias)
+
+    def _transposed_lack(self, case: ConvTransposeCase) -> str:
+        if case.dtype in INTEGERS:
+            return "Keras layers compute in floating point"
+        if case.groups != 1:
+            return "Keras's transposed layers have no groups"
+        if strided(case) and dilated(case):
+            return "Keras layers refuse a stride together with a dilation"
+        if case.expect.error == "channels":
+            return "a Keras layer makes its weight to fit the input"
+        return "" if case.out_channels else "a Keras layer needs a filter at least"
+
+
+def ends(case: ConvTransposeCase) -> Ends | None:
+    """Return Keras's padding and output_padding where they crop as the case does, or None.
+
+    `valid` crops nothing; unless output_padding is said, it adds zeros where the kernel spans less than the stride.
+    `same` gives n·stride, or (n − 1)·stride + span % 2 + output_padding, an odd crop at the high end.
+    """
+    if case.expect.error is not None:
+        return "valid", case.output_padding
+    if _layout.same(case.padding.kinds, "same_upper"):
+        return "same", None
+    axes = list(zip(case.cropped, case.kernel, case.dilation, case.stride, strict=True))
+    if all(low == 0 <= -high < s for (low, high), _, _, s in axes):
+        return "valid", tuple(-high for _, high in case.cropped)
+    spans = [span(k, d) for _, k, d, _ in axes]
+    more = tuple(n - n % 2 - low - high for n, (low, high) in zip(spans, case.cropped, strict=True))
+    odd = all(low == (low + high) // 2 for low, high in case.cropped)
+    fits = all(p >= 0 and 1 <= n % 2 + p <= s and p < s for p, n, s in zip(more, spans, case.stride, strict=True))
+    return ("same", more) if odd and fits else None
+
+
+def _call(case: ConvTransposeCase, x: Native, weight: Native) -> Native:
+    from keras import ops
+
+    order = "channels_last" if _layout.channels_last(case) else "channels_first"
+    padding, more = ends(case) or ("valid", (0,) * case.rank)
+    return ops.conv_transpose(x, weight, case.stride, padding, more, order, case.dilation)
+
+
+def _finished(case: ConvTransposeCase, y: Native, bias: Native) -> Native:
+    """Return the result cut to the case's output, and the bias added, if it is not there."""
+    from keras import ops
+
+    if ends(case) is None:
+        y = pad(_layout.cut(case), y)
+    if bias is None:
+        return y
+    return ops.add(y, bias if _layout.channels_last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+
+
+def _layer(case: ConvTransposeCase) -> Any:
+    from keras import layers
+
+    padding, more = ends(case) or ("valid", (0,) * case.rank)
+    layer = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)[case.rank - 1](
+        case.out_channels,
+        case.kernel,
+        strides=case.stride,
+        padding=padding,
+        output_padding=more,
+        data_format="channels_last" if _layout.channels_last(case) else "channels_first",
+        dilation_rate=case.dilation,
+        use_bias=case.bias and ends(case) is not None,
+        dtype=case.dtype,
+    )
+    n, channels, *sizes = case.input_shape
+    layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
+    return layer

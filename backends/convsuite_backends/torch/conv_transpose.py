@@ -1,0 +1,68 @@
+"""torch's transposed convolutions: conv_transpose1d, conv_transpose2d and conv_transpose3d of torch.nn.functional."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Numerics, Pass, Support
+from convsuite_backends import _layout
+from convsuite_backends.torch.arrays import TorchArrays
+
+if TYPE_CHECKING:
+    from convsuite.operations.conv_transpose import ConvTransposeCase
+
+Ends = tuple[tuple[int, ...], tuple[int, ...]]  # torch's padding and output_padding
+
+
+class TransposedConvolutions(TorchArrays):
+    """conv_transpose."""
+
+    def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
+        """Declare what takes F.pad or torch.flip beside the transposed convolution."""
+        if case.dtype in INTEGERS:
+            return Support.unsupported(f"torch has no {case.dtype} transposed convolution")
+        if len(case.input_shape) == case.rank + 1:
+            return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
+        return _layout.composition(_steps(case))
+
+    def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call conv_transpose1d, 2d or 3d; crop or pad afterwards where its own arguments cannot say so."""
+        import torch
+        from torch.nn import functional
+
+        names = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+        call = getattr(functional, names[case.rank - 1])
+        if case.flip:
+            weight = torch.flip(weight, tuple(range(2, 2 + case.rank)))
+        if ends := _ends(case):
+            return call(x, weight, bias, case.stride, *ends, case.groups, case.dilation)
+        y = call(x, weight, None, case.stride, 0, 0, case.groups, case.dilation)
+        y = functional.pad(y, [p for pair in reversed(_layout.cut(case).padding.pads) for p in pair])
+        return y if bias is None else y + bias.reshape(-1, *(1,) * case.rank)
+
+
+def _ends(case: ConvTransposeCase) -> Ends | None:
+    """Return the padding and output_padding that crop as the case does, or None where torch has none.
+
+    torch crops both ends alike, then adds at the high end, less than the larger of stride and dilation.
+    """
+    more = tuple(low - high for low, high in case.cropped)
+    if case.expect.error is not None:
+        return tuple(low for low, _ in case.padding.pads), case.output_padding
+    fits = all(0 <= p < max(s, d) for p, s, d in zip(more, case.stride, case.dilation, strict=True))
+    padding = tuple(low for low, _ in case.cropped)
+    return (padding, more) if fits and min(padding) >= 0 else None
+
+
+def _steps(case: ConvTransposeCase) -> list[str]:
+    """Say what is called beside the transposed convolution."""
+    steps = []
+    if _ends(case) is None:
+        steps.append(f"the full result is {_layout.cuts(case)} by F.pad: torch crops both ends alike")
+        if case.bias:
+            steps.append("the bias is added after that")
+    if case.flip:
+        steps.append("torch.flip of the weight")
+    return steps
