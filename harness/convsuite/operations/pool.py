@@ -8,6 +8,7 @@ hangs over by is more padding, which no divisor counts.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,10 @@ from convsuite.operations import axes, window
 from convsuite.operations.common import Common, rank_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from convsuite.entry import PoolEntry
 
 
@@ -97,7 +102,7 @@ def pads(case: PoolCase) -> tuple[tuple[int, int], ...]:
 def overhang(size: int, span: int, stride: int, low: int, high: int) -> int:
     """Return by how many positions the last window of `ceil_mode` hangs over the padded input."""
     last = -(-(size + low + high - span) // stride) * stride  # where it starts, from the first padded position
-    if last >= size + low:
+    if last >= low + min(size, size + high):  # what is cropped is not seen, so no window starts there
         last -= stride
     return max(0, last + span - (size + low + high)) if last >= 0 else 0
 
@@ -115,6 +120,30 @@ def picture(case: PoolCase) -> PoolCase:
 def output_shape(case: PoolCase) -> tuple[int, ...]:
     """(N, C, *output). Only for a case without violations."""
     return (*case.input_shape[:2], *(axis.count for axis in windows(case)))
+
+
+def taps(case: PoolCase) -> Iterator[NDArray[Any]]:
+    """Yield for each tap, in row-major order, what each window meets with it: a position in the input's plane, or −1.
+
+    Positions and windows count in row-major order. No two windows meet one position with the same tap.
+    """
+    import numpy as np
+
+    each = [_met(axis, high) for axis, (_, high) in zip(windows(case), case.padding.pads, strict=True)]
+    for tap in product(*(range(k) for k in case.kernel)):
+        found = np.zeros(1, dtype=np.int64)
+        for axis, t, size in zip(each, tap, case.input_shape[2:], strict=True):
+            both = (found[:, None] >= 0) & (axis[t] >= 0)
+            found = np.where(both, found[:, None] * size + axis[t], -1).ravel()
+        yield found
+
+
+def _met(axis: window.Window, high: int) -> NDArray[Any]:
+    """Return what each window of one axis meets with each tap, (taps, windows); −1 for padding and for what is cropped."""
+    import numpy as np
+
+    at = np.arange(axis.count) * axis.stride + np.arange(axis.kernel)[:, None] * axis.dilation - axis.pads[0]
+    return np.where((at >= 0) & (at < axis.size + min(high, 0)), at, -1)
 
 
 def met(case: PoolCase) -> int:
