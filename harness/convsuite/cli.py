@@ -230,7 +230,7 @@ def coverage(operations: list[str], folders: tuple[Path, ...], level: str) -> No
 def meaning(calls: tuple[str, ...], form: str | None) -> None:
     """Tell what literal calls of the frameworks mean, found by asking them.
 
-    A CALL is part of a line of Python ('conv2d(x, w, stride', 'pad*reflect'), the id of a question or a backend. The
+    A CALL is part of a line of Python ('conv2d(x, w, stride', 'pad*reflect') or of a question's id, or a backend. The
     exit code is 1 if a call means something else than the register that convsuite ships says.
 
     \b

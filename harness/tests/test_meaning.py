@@ -64,7 +64,7 @@ def test_one_wrong_element_is_none_of_these() -> None:
     wrong.flat[-1] += 1
     row = row_of(SAME, [*answers[:-1], Given(array=wrong)])
     assert row.meanings == ()
-    assert row.differs.startswith("same_upper, but not for 1 of 21 probes, the first at stride 3")
+    assert row.differs.startswith("same_upper, but not for 1 of 21 probes; first at stride 3")
 
 
 def test_an_answer_of_another_shape_fits_nothing() -> None:
@@ -114,7 +114,7 @@ GRID = probes(*({"stride": s, "dilation": d, "kernel": (k, 2)} for s in (1, 2, 3
         ("stride > 1 with dilation > 1", lambda s, d, k: s > 1 and d > 1),
         ("odd kernel", lambda s, d, k: k != 2),
         ("odd stride", lambda s, d, k: s != 2),
-        ("9 of 18 probes, the first at stride 1, dilation 1, kernel 1×2", lambda s, d, k: (s + d + k) % 2),
+        ("9 of 18 probes", lambda s, d, k: (s + d + k) % 2),
         ("everything", lambda s, d, k: True),
         ("", lambda s, d, k: False),
     ],
@@ -134,14 +134,19 @@ def test_orders_go_there_and_back(order: str) -> None:
 
 
 def test_calls_are_chosen_by_part_glob_question_and_backend() -> None:
-    assert {a.call.question for a in asking.select(CALLS, ["conv_same"])} == {"conv_same"}
+    assert {a.call.question for a in asking.select(CALLS, ["conv_same", "pad_"])} == {
+        "conv_same",
+        "pad_count",
+        "pad_sides",
+        "pad_mode",
+    }
     assert {a.backend for a in asking.select(CALLS, ["keras:jax"])} == {"keras:jax"}
     assert all("Conv2D(" in a.call.text for a in asking.select(CALLS, ["layers.conv2d("]))
     assert all("[(p, p)" in a.call.text for a in asking.select(CALLS, ["lax*[(p, p)"]))
     assert asking.select(CALLS, []) == CALLS
 
 
-@pytest.mark.parametrize(("pattern", "near"), [("conv_sam", "conv_same"), ("torhc", "torch"), ("@@@", "questions are")])
+@pytest.mark.parametrize(("pattern", "near"), [("conv_smae", "conv_same"), ("torhc", "torch"), ("@@@", "questions are")])
 def test_a_pattern_that_means_nothing_is_an_error_with_the_nearest(pattern: str, near: str) -> None:
     with pytest.raises(SelectorError, match=near):
         asking.select(CALLS, [pattern])

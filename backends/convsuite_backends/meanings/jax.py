@@ -81,6 +81,43 @@ CALLS = (
         'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="edge")',
         'jnp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="wrap")',
     ),
+    *asked(
+        "conv_transpose_same",
+        'jax.lax.conv_transpose(x, w, (stride, stride), "SAME")',
+        x="NHWC",
+        w="HWIO",
+    ),
+    *asked(
+        "conv_transpose_same",
+        'jax.lax.conv_transpose(x, w, (stride, stride), "SAME", transpose_kernel=True)',
+        x="NHWC",
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_valid",
+        'jax.lax.conv_transpose(x, w, (stride, stride), "VALID")',
+        x="NHWC",
+        w="HWIO",
+    ),
+    *asked(
+        "conv_transpose_valid",
+        'jax.lax.conv_transpose(x, w, (stride, stride), "VALID", transpose_kernel=True)',
+        x="NHWC",
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_padding",
+        "jax.lax.conv_transpose(x, w, (stride, stride), [(p, p), (p, p)])",
+        x="NHWC",
+        w="HWIO",
+    ),
+    *asked(
+        "conv_transpose_weight",
+        'jax.lax.conv_transpose(x, w, (1, 1), "VALID")',
+        'jax.lax.conv_transpose(x, w, (1, 1), "VALID", transpose_kernel=True)',
+        x="NHWC",
+        w="",
+    ),
 )
 
 

@@ -76,6 +76,30 @@ CALLS = (
         'keras.ops.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")',
         'keras.ops.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode="symmetric")',
     ),
+    *asked(
+        "conv_transpose_same",
+        'keras.ops.conv_transpose(x, w, strides=stride, padding="same")',
+        'keras.layers.Conv2DTranspose(3, kernel, strides=stride, padding="same", use_bias=False)',
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_valid",
+        'keras.ops.conv_transpose(x, w, strides=stride, padding="valid")',
+        "keras.layers.Conv2DTranspose(3, kernel, strides=stride, use_bias=False)",
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_output_padding",
+        "keras.layers.Conv2DTranspose(3, kernel, strides=stride, output_padding=more, use_bias=False)",
+        'keras.layers.Conv2DTranspose(3, kernel, strides=stride, padding="same", output_padding=more, use_bias=False)',
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_weight",
+        "keras.ops.conv_transpose(x, w, 1)",
+        "keras.layers.Conv2DTranspose(2, 2, use_bias=False)",
+        w="",
+    ),
 )
 
 

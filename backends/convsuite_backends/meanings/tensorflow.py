@@ -83,6 +83,18 @@ CALLS = (
         'tf.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], "REFLECT")',
         'tf.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], "SYMMETRIC")',
     ),
+    *asked(
+        "conv_transpose_same",
+        'tf.nn.conv2d_transpose(x, w, (1, size[0] * stride, size[1] * stride, 3), stride, "SAME")',
+        w="HWOI",
+    ),
+    *asked(
+        "conv_transpose_valid",
+        "tf.nn.conv2d_transpose(x, w, "
+        '(1, (size[0] - 1) * stride + kernel[0], (size[1] - 1) * stride + kernel[1], 3), stride, "VALID")',
+        w="HWOI",
+    ),
+    *asked("conv_transpose_weight", 'tf.nn.conv2d_transpose(x, w, (1, size[0] + 1, size[1] + 1, 2), 1, "VALID")', w=""),
 )
 
 _LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient")  # what oneDNN adds

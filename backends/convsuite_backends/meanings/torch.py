@@ -72,6 +72,30 @@ CALLS = (
         'torch.nn.Conv2d(1, 1, 1, padding=p, padding_mode="replicate", bias=False)',
         'torch.nn.Conv2d(1, 1, 1, padding=p, padding_mode="circular", bias=False)',
     ),
+    *asked(
+        "conv_transpose_same",
+        'torch.nn.functional.conv_transpose2d(x, w, stride=stride, padding="same")',
+        "torch.nn.functional.conv_transpose2d(x, w, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))",
+        w="IOHW",
+    ),
+    *asked(
+        "conv_transpose_valid",
+        "torch.nn.functional.conv_transpose2d(x, w, stride=stride)",
+        "torch.nn.ConvTranspose2d(2, 3, kernel, stride, bias=False)",
+        w="IOHW",
+    ),
+    *asked(
+        "conv_transpose_padding",
+        "torch.nn.functional.conv_transpose2d(x, w, stride=stride, padding=p)",
+        w="IOHW",
+    ),
+    *asked(
+        "conv_transpose_output_padding",
+        "torch.nn.functional.conv_transpose2d(x, w, stride=stride, output_padding=more)",
+        "torch.nn.functional.conv_transpose2d(x, w, None, stride, (kernel[0] // 2, kernel[1] // 2), more)",
+        w="IOHW",
+    ),
+    *asked("conv_transpose_weight", "torch.nn.functional.conv_transpose2d(x, w)", w=""),
 )
 
 

@@ -20,7 +20,7 @@ def every(dialects: Mapping[str, Dialect]) -> list[Asked]:
 
 
 def select(asked: Sequence[Asked], patterns: Sequence[str]) -> list[Asked]:
-    """Return the calls that any pattern means: part of a call, or a glob, the id of a question, or a backend.
+    """Return the calls that any pattern means: part of a call or of a question's id, or a backend.
 
     Raise SelectorError, with the nearest that there is, where a pattern means none.
     """
@@ -37,7 +37,7 @@ def means(pattern: str, asked: Asked) -> bool:
     """Whether a pattern means a call; * and ? stand for any text and any character, brackets for themselves."""
     expression = ".*".join(re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
     within = re.compile(f".*{expression}.*", re.IGNORECASE | re.DOTALL)
-    return pattern in (asked.call.question, asked.backend) or bool(within.fullmatch(asked.call.text))
+    return pattern == asked.backend or any(map(within.fullmatch, (asked.call.question, asked.call.text)))
 
 
 def _near(pattern: str, asked: Iterable[Asked]) -> str:

@@ -59,4 +59,4 @@ def _differs(question: Question, misses: dict[str, list[int]], answered: Sequenc
     nearest = min(misses, key=lambda name: len(misses[name]))
     missed = misses[nearest]
     where = rule([question.probes[i] for i in answered], [i in missed for i in answered])
-    return f"{nearest}, but not for {where}; the first at {question.probes[missed[0]]}"
+    return f"{nearest}, but not for {where}; first at {question.probes[missed[0]]}"

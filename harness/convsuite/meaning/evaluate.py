@@ -70,7 +70,7 @@ def _ordered(call: Call, probe: Probe) -> Mapping[str, NDArray[Any]]:
     channels = arrays["x"].shape[1]
     arrays["x"] = to_order(arrays["x"], "NCHW", call.x or "")
     if "w" in arrays:
-        arrays["w"] = to_order(arrays["w"], "OIHW", call.w or "", channels)
+        arrays["w"] = to_order(arrays["w"], probe.weight_order, call.w or "", channels)
     return arrays
 
 

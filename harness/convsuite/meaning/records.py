@@ -20,12 +20,17 @@ Value = int | float | str | bool | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Probe:
-    """One small problem, in the canonical orders: x (N, C, *spatial), w (C_out, C_in / groups, *kernel)."""
+    """One small problem, in the canonical orders: x (N, C, *spatial), w as its operation has it."""
 
     operation: str
     keys: Mapping[str, Any]  # as a case file writes them, without what is asked for
     names: Mapping[str, Value]  # what the names in a line stand for: kernel, stride, …
     arrays: Mapping[str, Array]  # x, w
+
+    @property
+    def weight_order(self) -> str:
+        """The canonical order of the weight's axes, O output and I input channels."""
+        return "IOHW" if self.operation == "conv_transpose" else "OIHW"
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {said(value)}" for name, value in self.names.items())

@@ -11,7 +11,7 @@ _Condition = tuple[str, Callable[[Probe], bool]]  # in words, and whether it hol
 
 
 def rule(probes: Sequence[Probe], refused: Sequence[bool]) -> str:
-    """Return the rule, "everything" or "", or where no simple one is exact the count and the smallest probe."""
+    """Return the rule, "everything" or ""; where no simple one is exact, how many."""
     if all(refused):
         return "everything"
     if not any(refused):
@@ -24,8 +24,7 @@ def rule(probes: Sequence[Probe], refused: Sequence[bool]) -> str:
     for (left, a), (right, b) in combinations(conditions, 2):
         if tuple(p and q for p, q in zip(a, b, strict=True)) == tuple(refused):
             return f"{left} with {right}"
-    first = next(probe for probe, no in zip(probes, refused, strict=True) if no)
-    return f"{sum(refused)} of {len(probes)} probes, the first at {first}"
+    return f"{sum(refused)} of {len(probes)} probes"
 
 
 def _conditions(probes: Sequence[Probe]) -> Iterator[_Condition]:

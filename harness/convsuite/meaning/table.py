@@ -39,7 +39,7 @@ def _print_question(console: Console, question: Question, rows: Sequence[Row], c
 def _meaning(line: Line) -> Text:
     text = Text(line.meaning, style="green" if line.fits else "red")
     if line.refuses:
-        text.append(f"\n{line.refuses}", style="yellow")
+        text.append(f"\nrefuses {line.refuses}", style="yellow")
     if line.before:
         text.append(f"\nchanged: was {line.before}", style="bold magenta")
     return text

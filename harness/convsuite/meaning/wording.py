@@ -20,7 +20,7 @@ class Line:
     orders: str
     framework: str  # keras 3.15.1 (jax, torch)
     meaning: str
-    refuses: str
+    refuses: str  # the rule, and the framework's words
     before: str  # what was recorded, where that is something else
     fits: bool
 
@@ -43,7 +43,7 @@ def _line(group: Sequence[Row], old: Row | None) -> Line:
         framework=_framework(group),
         meaning=_meaning(row),
         refuses=_refuses(row),
-        before=f"{_meaning(old)}, {_refuses(old) or 'refuses nothing'} ({old.version})" if old is not None else "",
+        before=f"{_meaning(old)}, refused {old.refuses or 'nothing'} ({old.version})" if old is not None else "",
         fits=bool(row.meanings),
     )
 
@@ -66,4 +66,4 @@ def _meaning(row: Row) -> str:
 
 
 def _refuses(row: Row) -> str:
-    return f"refuses {row.refuses}: {row.words}" if row.refuses else ""
+    return f"{row.refuses}: {row.words}" if row.refuses else ""
