@@ -42,6 +42,10 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     passes: tuple[PassName, ...] = ()  # empty: all
     cpu: tuple[str, ...] = ()  # only on a CPU that has all of these flags, e.g. ["amx_bf16"]
     always: bool = True  # false: what it gives depends on what lies in memory, so passing proves nothing
+    # for readers, see `findings`: the smallest case by its id, what it gave there, and what is right
+    smallest: str = ""
+    gave: str = ""
+    right: str = ""
 
     def covers(self, case_id: str) -> bool:
         """Return whether one of the globs matches."""
@@ -50,6 +54,7 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     backend: str
+    seen_with: str = ""  # framework and version
     failures: tuple[KnownFailure, ...] = ()
 
 
@@ -58,6 +63,7 @@ class Listed:
     """An entry, with the backend whose file it is in."""
 
     backend: str
+    seen_with: str
     place: str
     path: Traversable  # the list, or the folder of lists, that was asked for
     entry: KnownFailure
@@ -111,7 +117,7 @@ def load(paths: Sequence[Traversable], cpu_flags: frozenset[str]) -> KnownFailur
     """
     names = registered()
     listed = [
-        Listed(backend=parsed.backend, place=place, path=path, entry=entry)
+        Listed(backend=parsed.backend, seen_with=parsed.seen_with, place=place, path=path, entry=entry)
         for path in dict.fromkeys(paths)
         for file, place in _lists(path)
         for parsed in [_read(file, place, names)]
