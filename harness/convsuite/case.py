@@ -24,7 +24,7 @@ PADDING_KINDS = ("valid", "same_upper", "same_lower", "full", "causal", "explici
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = ("default", "channels_first", "channels_last")
 MEMORY_FORMATS = ("contiguous", "channels_last", "sliced", "transposed")
-LEVELS = ("smoke", "default", "full")  # each includes those before it
+LEVELS = ("smoke", "default", "full", "large")  # each includes those before it; large: beyond 2^31 elements
 
 
 class Pass(StrEnum):

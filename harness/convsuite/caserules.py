@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convsuite.operations import Operation
 
 MAX_BYTES = 2 * 2**30  # operands and output of one case
-LARGE = "large"  # the tag that lifts that limit
+LARGE = "large"  # the level that lifts that limit
 
 _NO_ARGUMENT = ("passes",)  # keys that no backend is called with, so that none can refuse them
 _KEYS = {"weight": "kernel"}  # of a role, where its literal is written, if not under the role's own name
@@ -75,9 +75,9 @@ def _refusal(case: Case, key: str, violations: list[CaseError]) -> Iterator[Brok
 def _size(case: Case, output: tuple[int, ...] | None) -> Iterator[Broken]:
     shapes = [(o.role, o.shape) for o in case.operands] + ([("output", output)] if output else [])
     total = sum(prod(shape) for _, shape in shapes) * FORMATS[case.dtype].itemsize
-    if total > MAX_BYTES and LARGE not in case.tags:
+    if total > MAX_BYTES and case.level != LARGE:
         parts = ", ".join(f"{role} {'x'.join(map(str, shape))}" for role, shape in shapes)
-        limit = f"more than the {MAX_BYTES:,} of a case without the tag `{LARGE}`"
+        limit = f"more than the {MAX_BYTES:,} of a case below level `{LARGE}`"
         yield Broken(("input",), f"{total:,} bytes ({parts}, {case.dtype}), {limit}")
 
 

@@ -55,8 +55,9 @@ cases_option = click.option(
     help="A case file, or a folder of them, instead of the cases that convsuite ships. Repeatable.",
 )  # fmt: skip
 level_option = click.option(
-    "--level", type=click.Choice(["smoke", "default", "full"]), default="default", show_default=True,
-    help="How many cases; each level includes those before it. A case named by its whole id runs at any level.",
+    "--level", type=click.Choice(["smoke", "default", "full", "large"]), default="default", show_default=True,
+    help="How many cases; each level includes those before it. A case named by its whole id runs at any level. "
+    "`large` has more than 2^31 elements and needs 64 GB of memory.",
 )  # fmt: skip
 
 
@@ -256,7 +257,7 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-def suite_of(folders: tuple[Path, ...], level: str = "full") -> Suite:
+def suite_of(folders: tuple[Path, ...], level: str = "large") -> Suite:
     """Return the cases of the folders named, or the ones that convsuite ships, up to a level."""
     from convsuite import casefile
 
@@ -265,7 +266,7 @@ def suite_of(folders: tuple[Path, ...], level: str = "full") -> Suite:
 
 def _needed(selectors: tuple[str, ...], level: str) -> str:
     """Return the level up to which cases must be read: a selector may name a case of any level."""
-    return "full" if any("=" not in text or "/" in text for text in selectors) else level
+    return "large" if any("=" not in text or "/" in text for text in selectors) else level
 
 
 def one_case(suite: Suite, case_id: str) -> Case:

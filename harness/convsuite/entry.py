@@ -19,7 +19,7 @@ Fill = Literal["integers", "normal", "wide", "cancelling", "impulse", "ramp", "s
 Layout = Literal["default", "channels_first", "channels_last"]
 MemoryFormat = Literal["contiguous", "channels_last", "sliced", "transposed"]
 PassName = Literal["forward", "indices", "grad_input", "grad_weight", "grad_depthwise", "grad_pointwise", "grad_bias"]
-LevelName = Literal["smoke", "default", "full"]
+LevelName = Literal["smoke", "default", "full", "large"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=80)]
 
 

@@ -544,8 +544,8 @@ def test_expected_integers_in_range(tmp_path: Path) -> None:
     )
 
 
-def test_the_tag_large_lifts_the_limit(tmp_path: Path) -> None:
-    (case,) = load(tmp_path, one(f"batch: 40000000, tags: [{caserules.LARGE}]"))
+def test_the_level_large_lifts_the_limit(tmp_path: Path) -> None:
+    (case,) = load(tmp_path, one(f"batch: 40000000, level: {caserules.LARGE}"))
     assert case.input_shape[0] == 40_000_000
 
 
