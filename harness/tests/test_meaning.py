@@ -134,19 +134,16 @@ def test_orders_go_there_and_back(order: str) -> None:
 
 
 def test_calls_are_chosen_by_part_glob_question_and_backend() -> None:
-    assert {a.call.question for a in asking.select(CALLS, ["conv_same", "pad_"])} == {
-        "conv_same",
-        "pad_count",
-        "pad_sides",
-        "pad_mode",
-    }
+    assert {a.call.question for a in asking.select(CALLS, ["pad_?ode"])} == {"pad_mode"}
     assert {a.backend for a in asking.select(CALLS, ["keras:jax"])} == {"keras:jax"}
     assert all("Conv2D(" in a.call.text for a in asking.select(CALLS, ["layers.conv2d("]))
     assert all("[(p, p)" in a.call.text for a in asking.select(CALLS, ["lax*[(p, p)"]))
     assert asking.select(CALLS, []) == CALLS
 
 
-@pytest.mark.parametrize(("pattern", "near"), [("conv_smae", "conv_same"), ("torhc", "torch"), ("@@@", "questions are")])
+@pytest.mark.parametrize(
+    ("pattern", "near"), [("conv_smae", "conv_same"), ("torhc", "torch"), ("@@@", "questions are")]
+)
 def test_a_pattern_that_means_nothing_is_an_error_with_the_nearest(pattern: str, near: str) -> None:
     with pytest.raises(SelectorError, match=near):
         asking.select(CALLS, [pattern])

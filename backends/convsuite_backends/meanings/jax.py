@@ -118,6 +118,30 @@ CALLS = (
         x="NHWC",
         w="",
     ),
+    *asked(
+        "patches_order",
+        'jax.lax.conv_general_dilated_patches(x, kernel, (stride, stride), "VALID", rhs_dilation=(dilation, dilation))',
+    ),
+    *asked("patches_same", 'jax.lax.conv_general_dilated_patches(x, kernel, (stride, stride), "SAME")'),
+    *asked(
+        "max_pool_same",
+        'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, stride, stride), "SAME")',
+    ),
+    *asked(
+        "max_pool_nan", 'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, *kernel), "VALID")'
+    ),
+    *asked(
+        "max_pool_nan_gradient",
+        'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, *kernel), "VALID")',
+    ),
+    *asked(
+        "max_pool_tie", 'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, *kernel), "VALID")'
+    ),
+    *asked(
+        "avg_pool_same",
+        'jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 1, *kernel), (1, 1, stride, stride), "SAME") '
+        "/ (kernel[0] * kernel[1])",
+    ),
 )
 
 

@@ -100,6 +100,25 @@ CALLS = (
         "keras.layers.Conv2DTranspose(2, 2, use_bias=False)",
         w="",
     ),
+    *asked(
+        "patches_order",
+        "keras.ops.image.extract_patches(x, kernel, strides=(stride, stride), dilation_rate=dilation)",
+    ),
+    *asked("patches_same", 'keras.ops.image.extract_patches(x, kernel, strides=(stride, stride), padding="same")'),
+    *asked("pool_stride", "keras.ops.max_pool(x, kernel)", "keras.layers.MaxPooling2D(kernel)"),
+    *asked(
+        "max_pool_same",
+        'keras.ops.max_pool(x, kernel, stride, padding="same")',
+        'keras.layers.MaxPooling2D(kernel, stride, padding="same")',
+    ),
+    *asked("max_pool_nan", "keras.layers.MaxPooling2D(kernel)"),
+    *asked("max_pool_nan_gradient", "keras.layers.MaxPooling2D(kernel)"),
+    *asked("max_pool_tie", "keras.layers.MaxPooling2D(kernel)"),
+    *asked(
+        "avg_pool_same",
+        'keras.ops.average_pool(x, kernel, stride, padding="same")',
+        'keras.layers.AveragePooling2D(kernel, stride, padding="same")',
+    ),
 )
 
 

@@ -95,9 +95,27 @@ CALLS = (
         w="HWOI",
     ),
     *asked("conv_transpose_weight", 'tf.nn.conv2d_transpose(x, w, (1, size[0] + 1, size[1] + 1, 2), 1, "VALID")', w=""),
+    *asked(
+        "patches_order",
+        'tf.image.extract_patches(x, [1, *kernel, 1], [1, stride, stride, 1], [1, dilation, dilation, 1], "VALID")',
+    ),
+    *asked(
+        "patches_same", 'tf.image.extract_patches(x, [1, *kernel, 1], [1, stride, stride, 1], [1, 1, 1, 1], "SAME")'
+    ),
+    *asked("pool_stride", 'tf.nn.max_pool2d(x, kernel, padding="VALID")', 'tf.nn.pool(x, kernel, "MAX")'),
+    *asked("max_pool_same", 'tf.nn.max_pool2d(x, kernel, stride, "SAME")'),
+    *asked("max_pool_nan", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),
+    *asked("max_pool_nan_gradient", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),
+    *asked("max_pool_tie", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),
+    *asked(
+        "max_pool_index",
+        'tf.nn.max_pool_with_argmax(x, kernel, stride, "VALID")[1]',
+        'tf.nn.max_pool_with_argmax(x, kernel, stride, "VALID", include_batch_in_index=True)[1]',
+    ),
+    *asked("avg_pool_same", 'tf.nn.avg_pool2d(x, kernel, stride, "SAME")'),
 )
 
-_LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient")  # what oneDNN adds
+_LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient", "max_pool_nan", "max_pool_nan_gradient")
 
 
 class TensorFlow(Dialect):

@@ -96,6 +96,37 @@ CALLS = (
         w="IOHW",
     ),
     *asked("conv_transpose_weight", "torch.nn.functional.conv_transpose2d(x, w)", w=""),
+    *asked(
+        "patches_order",
+        "torch.nn.functional.unfold(x, kernel, dilation=dilation, stride=stride).unflatten(2, windows)",
+    ),
+    *asked(
+        "patches_same",
+        "torch.nn.functional.unfold(x, kernel, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))"
+        ".unflatten(2, windows)",
+    ),
+    *asked("fold_overlap", "torch.nn.functional.fold(x.flatten(2), size, kernel, stride=stride)"),
+    *asked("pool_stride", "torch.nn.functional.max_pool2d(x, kernel)", "torch.nn.MaxPool2d(kernel)"),
+    *asked(
+        "max_pool_same",
+        'torch.nn.functional.max_pool2d(x, kernel, stride, padding="same")',
+        "torch.nn.functional.max_pool2d(x, kernel, stride, (kernel[0] // 2, kernel[1] // 2))",
+    ),
+    *asked("max_pool_ceil", "torch.nn.MaxPool2d(kernel, stride, p, ceil_mode=True)"),
+    *asked("max_pool_nan", "torch.nn.functional.max_pool2d(x, kernel)"),
+    *asked("max_pool_nan_gradient", "torch.nn.functional.max_pool2d(x, kernel)"),
+    *asked("max_pool_tie", "torch.nn.functional.max_pool2d(x, kernel)"),
+    *asked("max_pool_index", "torch.nn.functional.max_pool2d(x, kernel, stride, return_indices=True)[1]"),
+    *asked(
+        "avg_pool_same",
+        "torch.nn.functional.avg_pool2d(x, kernel, stride, (kernel[0] // 2, kernel[1] // 2))",
+        "torch.nn.functional.avg_pool2d(x, kernel, stride, (kernel[0] // 2, kernel[1] // 2), count_include_pad=False)",
+    ),
+    *asked(
+        "avg_pool_ceil",
+        "torch.nn.AvgPool2d(kernel, stride, p, ceil_mode=True)",
+        "torch.nn.AvgPool2d(kernel, stride, p, ceil_mode=True, count_include_pad=False)",
+    ),
 )
 
 

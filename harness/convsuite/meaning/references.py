@@ -13,6 +13,8 @@ from convsuite.operations import OPERATIONS
 from convsuite.operations.common import Common
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -26,11 +28,15 @@ def case_of(operation: str, **keys: Any) -> Case:
     return case
 
 
-def probe(operation: str, names: dict[str, Value], **keys: Any) -> Probe:
-    """Return a probe with filled operands; `names` are what a line may use beside x and w."""
+def probe(
+    operation: str, names: dict[str, Value], change: Callable[[Array], Array] | None = None, **keys: Any
+) -> Probe:
+    """Return a probe with filled operands; `names` are what a line may use beside x and w, `change` is made to x."""
     case = case_of(operation, **keys)
     roles = {"input": "x", "weight": "w"}
     arrays = {roles[o.role]: a for o, a in zip(case.operands, fill(case), strict=True) if o.role in roles}
+    if change is not None:
+        arrays["x"] = change(arrays["x"])
     return Probe(operation=operation, keys=keys, names=names, arrays=arrays)
 
 
@@ -39,13 +45,13 @@ def value(asked: Probe, **keys: Any) -> Array | None:
     return answer(asked, asked.arrays, **keys)
 
 
-def answer(asked: Probe, arrays: Any, **keys: Any) -> Array | None:
-    """Return the same for other arrays in the place of the probe's own."""
+def answer(asked: Probe, arrays: Mapping[str, Array], pass_: Pass = Pass.FORWARD, **keys: Any) -> Array | None:
+    """Return the same for other arrays in the place of the probe's own, or of another pass."""
     case = case_of(asked.operation, **{**asked.keys, **keys})
     module = OPERATIONS[asked.operation]
     if module.violations(case):
         return None
-    return module.reference(case, tuple(arrays.values()), Pass.FORWARD).value
+    return module.reference(case, tuple(arrays.values()), pass_).value
 
 
 def gradient(asked: Probe, **keys: Any) -> Array | None:

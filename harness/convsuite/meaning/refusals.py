@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 
 from convsuite.meaning.records import Probe, Value
 
@@ -16,25 +16,27 @@ def rule(probes: Sequence[Probe], refused: Sequence[bool]) -> str:
         return "everything"
     if not any(refused):
         return ""
-    # conditions that hold of no probe that is answered can be told together; the first in order is the simplest
-    conditions = [(words, tuple(map(holds, probes))) for words, holds in _conditions(probes)]
-    for words, held in conditions:
+    for words, held in _by_simplicity(probes):
         if held == tuple(refused):
             return words
-    for (left, a), (right, b) in combinations(conditions, 2):
-        if tuple(p and q for p, q in zip(a, b, strict=True)) == tuple(refused):
-            return f"{left} with {right}"
     return f"{sum(refused)} of {len(probes)} probes"
 
 
-def _conditions(probes: Sequence[Probe]) -> Iterator[_Condition]:
+def _by_simplicity(probes: Sequence[Probe]) -> Iterator[tuple[str, tuple[bool, ...]]]:
+    """Yield conditions, and where they hold: of one parameter, of two at the same time, of one against another."""
+    alone = [(words, tuple(map(holds, probes))) for words, holds in _of_each(probes)]
+    yield from alone
+    for (left, a), (right, b) in combinations(alone, 2):
+        yield f"{left} with {right}", tuple(p and q for p, q in zip(a, b, strict=True))
+    for left, right in permutations(probes[0].names, 2):
+        yield from ((words, tuple(map(holds, probes))) for words, holds in _of_two(left, right))
+
+
+def _of_each(probes: Sequence[Probe]) -> Iterator[_Condition]:
     for name in probes[0].names:
         values = sorted({v for probe in probes for v in _numbers(probe.names[name])})
         if len(values) > 1 or any(len(set(_numbers(probe.names[name]))) > 1 for probe in probes):
             yield from _of_one(name, values)
-    for left, right in combinations(probes[0].names, 2):
-        yield from _of_two(left, right)
-        yield from _of_two(right, left)
 
 
 def _of_one(name: str, values: Sequence[float]) -> Iterator[_Condition]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from convsuite.meaning.questions import conv, conv_transpose
+from convsuite.meaning.questions import conv, conv_transpose, patches, pools
 from convsuite.meaning.records import Question
 
-QUESTIONS: dict[str, Question] = {q.id: q for q in (*conv.QUESTIONS, *conv_transpose.QUESTIONS)}
+QUESTIONS: dict[str, Question] = {
+    q.id: q for q in (*conv.QUESTIONS, *conv_transpose.QUESTIONS, *patches.QUESTIONS, *pools.QUESTIONS)
+}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convsuite.meaning.orders import from_order
+from convsuite.meaning.questions.sweeps import halves, strided
 from convsuite.meaning.records import Meaning, Probe, Question
 from convsuite.meaning.references import answer, gradient, meaning, probe, value
 
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _CHANNELS = {"in": 2, "out": 3}  # unequal: an order of the weight's axes that is not the call's cannot fit
-
-
-def strided(operation: str, **more: Any) -> tuple[Probe, ...]:
-    """Strides 1 to 3, windows of 1 to 4, every residue of the size; the two axes have different windows."""
-    return tuple(
-        probe(
-            operation,
-            {"stride": stride, "kernel": kernel, "size": size},
-            input=list(size),
-            kernel=list(kernel),
-            stride=stride,
-            **more,
-        )
-        for stride in (1, 2, 3)
-        for kernel in ((1, 2), (2, 3), (3, 4))
-        for size in [(5 + r, 5 + (r + 1) % 3) for r in range(max(2, stride))]
-    )
 
 
 def _even(asked: Probe, high: bool) -> Array | None:
@@ -48,7 +32,7 @@ SAME = (
     meaning("same_lower", "⌈size/stride⌉ windows; an odd zero goes before the data", padding="same_lower"),
     Meaning("k−1 upper", "k − 1 zeros whatever the stride; an odd one goes after the data", lambda p: _even(p, True)),
     Meaning("k−1 lower", "k − 1 zeros whatever the stride; an odd one goes before the data", lambda p: _even(p, False)),
-    Meaning("k//2", "⌊k/2⌋ zeros on each side", lambda p: value(p, padding=[[k // 2] * 2 for k in p.keys["kernel"]])),
+    Meaning("k//2", "⌊k/2⌋ zeros on each side", lambda p: value(p, padding=[[half, half] for half in halves(p)])),
     meaning("valid", "no zeros at all"),
 )
 
@@ -136,7 +120,7 @@ def _dilated() -> tuple[Probe, ...]:
     )
 
 
-_DEPTHWISE = {"channels": {"in": 2, "out": 4}, "groups": 2}
+_DEPTHWISE: dict[str, Any] = {"channels": {"in": 2, "out": 4}, "groups": 2}
 
 _DILATION = Question(
     id="conv_dilation",
