@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
-from convsuite.case import INTEGERS, Level, Support
+from convsuite.case import INTEGERS, Level, Numerics, Pass, Support
 from convsuite.operations.window import span
 from convsuite_backends import _layout
 from convsuite_backends.keras.arrays import KerasArrays
@@ -22,7 +22,7 @@ class TransposedConvolutions(KerasArrays):
     """conv_transpose by keras.ops."""
 
     def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
-        """Declare what Keras refuses or cannot be told, and what takes other calls beside the transposed convolution."""
+        """Declare what Keras refuses or cannot be told, and what takes other calls beside."""
         if lack := self._transposed_lack(case):
             return Support.unsupported(lack)
         below: Support = super().conv_transpose_support(replace(case, groups=1))  # type: ignore[misc]
@@ -31,6 +31,15 @@ class TransposedConvolutions(KerasArrays):
     def conv_transpose_gradient_support(self, case: ConvTransposeCase) -> Support:
         """Declare gradients wherever there is the operation."""
         return Support.native()
+
+    def conv_transpose_numerics(self, case: ConvTransposeCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare what the framework below does, and what it costs that the bias is added afterwards."""
+        below: Numerics = super().conv_transpose_numerics(case, pass_, declared)  # type: ignore[misc]
+        if below.intermediate is not None:
+            return below
+        if pass_ is Pass.GRAD_BIAS and case.dtype in _layout.HALVES and self.name != "torch":
+            return _layout.narrowed(below, case, None, f"{self.name} adds the bias gradient up in {case.dtype}")
+        return _layout.composed_numerics(below, case, pass_)
 
     def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call keras.ops.conv_transpose, once a group; other crops, a flip and a bias are calls of their own."""

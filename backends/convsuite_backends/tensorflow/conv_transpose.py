@@ -24,8 +24,17 @@ class TransposedConvolutions(TensorFlowArrays):
         lack = no_dtype(case) or beyond_int32(case) or self._conv_transpose_lack(case)
         return Support.unsupported(lack) if lack else _layout.composition(self._transposed_steps(case))
 
+    def conv_transpose_numerics(self, case: ConvTransposeCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare where 16-bit sums are rounded on the way."""
+        if case.dtype not in _layout.HALVES:
+            return declared
+        if self._transposed_sums_in_16_bits(case, pass_):
+            note = f"TensorFlow's Eigen kernels round partial sums to {case.dtype}"
+            return _layout.narrowed(declared, case, None, note)
+        return _layout.composed_numerics(declared, case, pass_)
+
     def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
-        """Call conv1d_transpose, conv2d_transpose or conv3d_transpose; other crops, a flip and a bias are more calls."""
+        """Call conv1d_transpose, conv2d_transpose or conv3d_transpose; other crops, flip and bias are more calls."""
         import tensorflow as tf
 
         last = _layout.channels_last(case)
@@ -85,6 +94,15 @@ class TransposedConvolutions(TensorFlowArrays):
     def _word_needed(self, case: ConvTransposeCase) -> bool:
         """Tell whether the case has what explicit padding, which never goes by oneDNN, lacks on the CPU."""
         return not self._on_gpu and (case.groups > 1 or max(case.dilation) > 1 or not _layout.channels_last(case))
+
+    def _transposed_sums_in_16_bits(self, case: ConvTransposeCase, pass_: Pass) -> bool:
+        """Tell whether Eigen computes, and in the operands' own 16 bits."""
+        if self._on_gpu:
+            return False
+        if pass_ is Pass.GRAD_BIAS:
+            return case.dtype == "bfloat16" or not _layout.channels_last(case)  # bias_add's own kernel
+        ends = self._ends(case)
+        return case.dtype not in self._onednn or (ends is not None and not isinstance(ends[0], str))
 
     def _transposed_steps(self, case: ConvTransposeCase) -> list[str]:
         """Say what is called beside the transposed convolution."""

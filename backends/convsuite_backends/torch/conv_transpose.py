@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
@@ -23,9 +22,15 @@ class TransposedConvolutions(TorchArrays):
         """Declare what takes F.pad or torch.flip beside the transposed convolution."""
         if case.dtype in INTEGERS:
             return Support.unsupported(f"torch has no {case.dtype} transposed convolution")
+        if case.expect.error is None and not all(case.weight_shape):
+            return Support.unsupported("torch refuses a weight without elements")
         if len(case.input_shape) == case.rank + 1:
             return Support.unsupported("torch reads an input with one axis less as one sample without a batch axis")
         return _layout.composition(_steps(case))
+
+    def conv_transpose_numerics(self, case: ConvTransposeCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare where 16-bit sums are rounded on the way."""
+        return declared if _ends(case) else _layout.composed_numerics(declared, case, pass_)
 
     def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call conv_transpose1d, 2d or 3d; crop or pad afterwards where its own arguments cannot say so."""

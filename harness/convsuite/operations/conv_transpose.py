@@ -16,7 +16,7 @@ an output_padding of what is lacking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from convsuite.operations.conv import ConvCase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from convsuite.arithmetic import Arithmetic, Real
@@ -197,11 +198,19 @@ def picture(case: ConvTransposeCase) -> ConvCase:
 def reference(case: ConvTransposeCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
     """Return what the pass must give, by the reference of the mirror; finer than the case's dtype.
 
-    `arrays` are the case's operands in order, already rounded to its dtype. Shares no code with any backend.
+    `arrays` are the case's operands in order, already rounded to its dtype. Shares no code with any backend. Where a
+    NaN or an infinity is scattered to a place that is cropped, a weight's gradient may be NaN (its product with a zero
+    was added) or not (there is no such place): nothing can be said there.
     """
     from convsuite.arithmetic import evaluate
 
-    return evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    found = evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    if pass_ is not Pass.GRAD_WEIGHT:
+        return found
+    import numpy as np
+
+    unsaid = _unsaid(case, arrays[0])
+    return found if unsaid is None else replace(found, magnitude=np.where(unsaid, np.inf, found.magnitude))
 
 
 def _value(case: ConvTransposeCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
@@ -218,6 +227,21 @@ def _value(case: ConvTransposeCase, arrays: Sequence[Real], pass_: Pass, arithme
             return conv.value(there, (grad, w, x), Pass.GRAD_WEIGHT, arithmetic)
         case _:
             return conv.grad_bias(grad, arithmetic)
+
+
+def _unsaid(case: ConvTransposeCase, x: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return for which weights a non-finite input is scattered to a place that is cropped; None without such inputs."""
+    import numpy as np
+
+    from convsuite.arithmetic import Float64
+
+    odd = (~np.isfinite(np.asarray(x, dtype=np.float64))).astype(np.float64)
+    if not odd.any():
+        return None
+    seen = np.ones(output_shape(case))
+    kept = conv.value(mirror(case), (seen, np.zeros(case.weight_shape), odd), Pass.GRAD_WEIGHT, Float64())[0]
+    every = odd.sum(axis=(0, *range(2, odd.ndim))).reshape(-1, *(1,) * (case.rank + 1))
+    return np.asarray(kept < every)
 
 
 def _geometry_rules(case: ConvTransposeCase) -> list[CaseError]:
