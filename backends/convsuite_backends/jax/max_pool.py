@@ -1,0 +1,61 @@
+"""JAX's max pool: jax.lax.reduce_window with jax.lax.max."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import Case, Support
+from convsuite_backends import _layout, _pools
+from convsuite_backends.jax.arrays import JaxArrays
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convsuite.operations.max_pool import MaxPoolCase
+
+
+class MaxPools(JaxArrays):
+    """max_pool."""
+
+    def max_pool_support(self, case: MaxPoolCase) -> Support:
+        """Declare what takes other calls beside the pool, and that a NaN propagates."""
+        if lack := no_window(case) or _pools.other_nan(case, "jax.lax.max", "propagate"):
+            return Support.unsupported(lack)
+        steps = ["a slice before the pool, which crops nothing"] if case.padding.negative else []
+        return _layout.composition(steps + ([_pools.OVERHANG] if _pools.hangs_over(case) else []))
+
+    def max_pool_gradient_support(self, case: MaxPoolCase) -> Support:
+        """Declare where the gradient goes, and that dilated windows have none."""
+        if max(case.dilation) > 1:
+            return Support.unsupported("JAX has no gradient of a max pool with window_dilation")
+        lack = _pools.other_tie(case, "JAX", "behind_nan_padded")
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
+        """Call reduce_window; padding is what its initial value is."""
+        import jax
+        import numpy as np
+
+        if case.padding.negative:
+            x = x[over_space(case, _layout.kept(case), slice(None))]
+        return jax.lax.reduce_window(
+            x,
+            np.asarray(_pools.lowest(case), x.dtype),
+            jax.lax.max,
+            over_space(case, case.kernel, 1),
+            over_space(case, case.stride, 1),
+            over_space(case, _pools.grown(case), (0, 0)),
+            window_dilation=over_space(case, case.dilation, 1),
+        )
+
+
+def over_space(case: Case, values: Sequence[Any], other: Any) -> tuple[Any, ...]:
+    """Return one value for each axis of the input: those of space, and another for batch and channels."""
+    return (other, *values, other) if case.layout == "channels_last" else (other, other, *values)
+
+
+def no_window(case: Case) -> str:
+    """Say that too large a window is not refused."""
+    refused = case.expect.error == "kernel" and min(case.kernel) > 0
+    return "JAX answers with an empty array where no window fits" if refused else ""

@@ -1,0 +1,107 @@
+"""Keras's max pools: keras.ops.max_pool, and the MaxPooling1D, MaxPooling2D and MaxPooling3D layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Support
+from convsuite_backends import _layout, _pools
+from convsuite_backends.jax.max_pool import no_window
+from convsuite_backends.keras.arrays import KerasArrays
+from convsuite_backends.tensorflow.max_pool import no_3d_dtype
+
+if TYPE_CHECKING:
+    from convsuite.operations.max_pool import MaxPoolCase
+    from convsuite.operations.pool import PoolCase
+
+WORDS = {"valid": "valid", "same_upper": "same"}
+PAD = "keras.ops.pad(constant_values=-inf)"
+
+
+class MaxPools(KerasArrays):
+    """max_pool by keras.ops."""
+
+    def max_pool_support(self, case: MaxPoolCase) -> Support:
+        """Declare what Keras cannot be told, what takes a pad beside the pool, and what a NaN means below."""
+        nan = "ignore" if self.name == "tensorflow" else "propagate"
+        below = f"Keras on {self.name}"
+        if lack := pool_lack(case) or self._max_pool_lack_below(case) or _pools.other_nan(case, below, nan):
+            return Support.unsupported(lack)
+        steps = [_pools.OVERHANG] if _pools.hangs_over(case) else []
+        return _layout.composition(steps + ([f"{PAD} before the pool"] if pool_word(case) is None else []))
+
+    def max_pool_gradient_support(self, case: MaxPoolCase) -> Support:
+        """Declare where the gradient goes, which the framework below decides."""
+        padded = self.name != "jax" and pool_word(case) is None and any(map(any, _pools.grown(case)))
+        lack = _pools.other_tie(case, f"Keras on {self.name}", self._max_pool_tie_below(case)) or (
+            padded and _pools.pad_chosen(case, PAD)
+        )
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
+        """Call keras.ops.max_pool; other pads are a call of their own."""
+        from keras import ops
+
+        word = pool_word(case)
+        if word is None:
+            x, word = pad(case, x, _pools.lowest(case)), "valid"
+        return ops.max_pool(x, case.kernel, case.stride, word, pool_order(case))
+
+    def _max_pool_tie_below(self, case: MaxPoolCase) -> str:
+        if self.name == "tensorflow":
+            return "all" if case.rank == 3 else "leading_nan"
+        return {"jax": "behind_nan_padded", "torch": "last_nan"}[self.name]
+
+    def _max_pool_lack_below(self, case: MaxPoolCase) -> str:
+        """Say what the framework below lacks, whatever Keras does."""
+        if self.name == "jax":
+            return no_window(case)
+        if self.name == "torch":
+            return f"F.max_pool1d has no {case.dtype}" if case.dtype in INTEGERS and case.rank == 1 else ""
+        half = case.rank == 3 and case.dtype == "float16"
+        return "tf.nn.max_pool3d has no float16 on the CPU" if half else no_3d_dtype(case)
+
+
+class MaxPoolLayers(MaxPools):
+    """A MaxPooling1D, MaxPooling2D or MaxPooling3D layer."""
+
+    def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
+        """Call the layer; it has no weights."""
+        word = pool_word(case)
+        if word is None:
+            x, word = pad(case, x, _pools.lowest(case)), "valid"
+        return _layer(case, word)(x)
+
+
+def _layer(case: MaxPoolCase, word: str) -> Any:
+    from keras import layers
+
+    pool = (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)[case.rank - 1]
+    return pool(case.kernel, strides=case.stride, padding=word, data_format=pool_order(case), dtype=case.dtype)
+
+
+def pool_lack(case: PoolCase) -> str:
+    """Say what no pool of Keras can be told."""
+    return "Keras's pools have no dilation" if case.dilation != (1,) * len(case.dilation) else ""
+
+
+def pool_order(case: PoolCase) -> str:
+    """Return the layout as Keras's own argument."""
+    return "channels_last" if _layout.channels_last(case) else "channels_first"
+
+
+def pool_word(case: PoolCase) -> str | None:
+    """Return the padding as Keras's own argument, or None where pads must come first."""
+    if case.padding.negative or _pools.hangs_over(case):
+        return None
+    return next((word for kind, word in WORDS.items() if _layout.same(case.padding.kinds, kind)), None)
+
+
+def pad(case: PoolCase, x: Native, value: float) -> Native:
+    """Crop where a pad is negative, then pad with a value."""
+    from keras import ops
+
+    first = 1 if _layout.channels_last(case) else 2
+    x = x[(*(slice(None),) * first, *_layout.kept(case))]
+    return ops.pad(x, [(0, 0)] * first + _pools.grown(case) + [(0, 0)] * (2 - first), constant_values=value)

@@ -1,0 +1,107 @@
+"""torch's max pools: max_pool1d, max_pool2d and max_pool3d of torch.nn.functional."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Support
+from convsuite.operations.window import span
+from convsuite_backends import _layout, _pools
+from convsuite_backends.torch.arrays import TorchArrays
+
+if TYPE_CHECKING:
+    from convsuite.operations.max_pool import MaxPoolCase
+    from convsuite.operations.pool import PoolCase
+
+PAD = "F.pad(value=-inf)"
+
+
+class MaxPools(TorchArrays):
+    """max_pool."""
+
+    _max_pool_tie = "last_nan"
+
+    def max_pool_support(self, case: MaxPoolCase) -> Support:
+        """Declare what takes F.pad beside the pool, and that a NaN propagates."""
+        if lack := _lack(case) or _pools.other_nan(case, "torch", "propagate"):
+            return Support.unsupported(lack)
+        if half_padding(case) is None:
+            return Support.composed(f"{PAD} before the pool, which pads by the same on both sides, by half a window")
+        return Support.native()
+
+    def max_pool_gradient_support(self, case: MaxPoolCase) -> Support:
+        """Declare where the gradient goes."""
+        composed = half_padding(case) is None
+        lack = _pools.other_tie(case, "torch", self._max_pool_tie) or (composed and _pools.pad_chosen(case, PAD))
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def max_pool_indices_support(self, case: MaxPoolCase) -> Support:
+        """Declare the index as the gradient's place; with F.pad it counts the padded plane."""
+        points = self.max_pool_gradient_support(case)
+        if half_padding(case) is None and not points.reason:
+            return Support.composed(f"{PAD} before the pool; its indices are brought back from the padded plane")
+        return points
+
+    def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
+        """Call max_pool1d, max_pool2d or max_pool3d; pad before where it has no such padding."""
+        return _pooled(case, x, return_indices=False)
+
+    def max_pool_indices(self, case: MaxPoolCase, x: Native) -> Native:
+        """Return what `return_indices` gives: flat positions in the input's plane."""
+        index = _pooled(case, x, return_indices=True)[1]
+        return index if half_padding(case) is not None else _unpadded(case, index)
+
+
+def _pooled(case: MaxPoolCase, x: Native, return_indices: bool) -> Native:
+    from torch.nn import functional
+
+    call: Any = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[case.rank - 1]
+    padding = half_padding(case)
+    if padding is not None:
+        return call(x, case.kernel, case.stride, padding, case.dilation, case.ceil_mode, return_indices)
+    x = functional.pad(x[(..., *_layout.kept(case))], flat(_pools.grown(case)), value=_pools.lowest(case))
+    return call(x, case.kernel, case.stride, 0, case.dilation, False, return_indices)
+
+
+def _unpadded(case: MaxPoolCase, index: Native) -> Native:
+    """Return positions of the padded plane as those of the input's; −1 for padding."""
+    import torch
+
+    within, place, step = torch.ones_like(index, dtype=torch.bool), torch.zeros_like(index), 1
+    sizes = zip(case.input_shape[2:], case.padding.pads, _pools.grown(case), strict=True)
+    for size, (low, high), (before, after) in reversed(list(sizes)):
+        padded = size + min(low, 0) + min(high, 0) + before + after
+        at = index % padded - low
+        index = index // padded
+        within &= (at >= max(-low, 0)) & (at < size + min(high, 0))
+        place, step = place + at * step, step * size
+    return torch.where(within, place, -1)
+
+
+def flat(pads: list[tuple[int, int]]) -> list[int]:
+    """Return pads as F.pad takes them: pairs from the last axis to the first."""
+    return [p for pair in reversed(pads) for p in pair]
+
+
+def half_padding(case: PoolCase) -> tuple[int, ...] | None:
+    """Return the padding as torch's own argument, or None where F.pad must do it."""
+    pads = tuple(low for low, _ in case.padding.pads)
+    halves = zip(pads, case.kernel, case.dilation, strict=True)
+    fits = case.padding.symmetric and not case.padding.negative and all(2 * p <= span(k, d) for p, k, d in halves)
+    return pads if fits or (case.expect.error is not None and not case.padding.negative) else None
+
+
+def _lack(case: MaxPoolCase) -> str:
+    if case.dtype in INTEGERS and case.rank == 1:
+        return f"F.max_pool1d has no {case.dtype}"
+    return unbatched_or_empty(case)
+
+
+def unbatched_or_empty(case: PoolCase) -> str:
+    """Say that torch's pools take an input without batch axis, and none without channels or space."""
+    if len(case.input_shape) == case.rank + 1:
+        return "torch reads an input with one axis less as one sample without a batch axis"
+    if case.expect.error is None and not (case.input_shape[1] and all(case.input_shape[2:])):
+        return "torch refuses an input without channels or without space"
+    return ""
