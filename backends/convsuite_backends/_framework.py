@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from convsuite.backend import Backend, Native
 from convsuite.case import Case, Level, Numerics, Operand, Pass, Support
@@ -22,8 +22,8 @@ class Framework(Backend):
     """A framework: what it declares goes by operation, and Keras takes its arrays from one below it.
 
     Beside the method `conv`, a subclass may have `conv_support(case)`, `conv_gradient_support(case)` and
-    `conv_numerics(case, pass_, declared)`; and so for each operation. Without them it is native and has no roundings
-    of its own.
+    `conv_numerics(case, pass_, declared)`; and so for each operation, and `max_pool_indices_support(case)`. Without
+    them it is native and has no roundings of its own.
     """
 
     def lack(self, case: Case) -> str:
@@ -40,6 +40,11 @@ class Framework(Backend):
     def gradient_support(self, case: Case) -> Support:
         """Declare what the operation's own declaration says."""
         declare = getattr(self, f"{case.operation}_gradient_support", None)
+        return declare(case) if declare else Support.native()
+
+    def indices_support(self, case: Case) -> Support:
+        """Declare what the operation's own declaration says."""
+        declare = getattr(self, f"{case.operation}_indices_support", None)
         return declare(case) if declare else Support.native()
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
@@ -111,10 +116,15 @@ class ChannelsLast(Framework):
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return the framework's own array in the order that it is called with."""
         last = _layout.is_weight(operand.role) or _layout.channels_last(case)
-        return self._tensor(_layout.to_channels_last(array, operand.role) if last else array, case)
+        array = _layout.to_channels_last(array, operand.role) if last else array
+        if _layout.is_depthwise(operand.role, case):
+            array = _layout.to_multiplied(array, cast("_layout.MultipliedCase", case))
+        return self._tensor(array, case)
 
     def to_numpy(self, result: Native, role: str, case: Case) -> NDArray[np.generic]:
         """Return the result; bfloat16 as float32, which holds all its values."""
         array = self._array(result)
+        if _layout.is_depthwise(role, case):
+            array = _layout.from_multiplied(array)
         last = _layout.is_weight(role) or _layout.channels_last(case)
         return _layout.to_channels_first(array, role) if last else array

@@ -65,6 +65,10 @@ class Backend:
         overridden = type(self).gradient is not Backend.gradient or type(self).backward is not Backend.backward
         return Support.native() if overridden else Support.unsupported("no gradients")
 
+    def indices_support(self, case: Case) -> Support:
+        """Declare the same for where a max pool's maxima were found."""
+        return Support.native()
+
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare the arithmetic: by default half precisions accumulate in float32, all others in their own dtype."""
         return Numerics(

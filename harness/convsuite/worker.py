@@ -250,15 +250,16 @@ def _method(case: Case, pass_: Pass) -> str:
 def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
     """Return the backend's declaration; one that raises while declaring is an error of that backend."""
     from convsuite import declared
-    from convsuite.case import Level, Support
+    from convsuite.case import Level, Pass, Support
 
     if not hasattr(backend, _method(case, pass_)):
         return Support.unsupported(f"has no {_method(case, pass_)}"), None
     try:
         support = declared.support(backend.support(case))
-        if pass_.gradient and support.level is not Level.UNSUPPORTED:
-            gradient = declared.support(backend.gradient_support(case))
-            support = gradient if gradient.level is not Level.NATIVE else support
+        if pass_ is not Pass.FORWARD and support.level is not Level.UNSUPPORTED:
+            own = backend.gradient_support if pass_.gradient else backend.indices_support
+            more = declared.support(own(case))
+            support = more if more.level is not Level.NATIVE else support
     except BaseException as error:
         return Support.native(), _failure(error)
     return support, None
