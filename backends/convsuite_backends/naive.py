@@ -13,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite.case import Support
-from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
+from convsuite.operations import of
+from convsuite_backends._pools import other_nan
+from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, pool_options, to_channels_first
 from convsuite_backends.numpy_im2col.geometry import geometry
+from convsuite_backends.numpy_im2col.sliding import Sliding, lowest, out_shape, sliding
 
 if TYPE_CHECKING:
     from convsuite.backend import Gradient
     from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.max_pool import MaxPoolCase
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -32,11 +36,18 @@ class Naive(NumpyArrays):
     """Literal loops over output positions, forward and backward."""
 
     def support(self, case: Case) -> Support:
-        """Decline what would take minutes."""
-        case = cast("ConvCase", case)
-        count = case.input_shape[0] * case.out_channels * prod(_sizes(case))
-        too_slow = Support.unsupported(f"too slow for literal loops ({count} outputs, at most {MOST_OUTPUTS})")
-        return Support.native() if count <= MOST_OUTPUTS else too_slow
+        """Decline what would take minutes, and what a maximum does not do here."""
+        count = 0 if case.expect.error else prod(of(case).output_shape(case))
+        if count > MOST_OUTPUTS:
+            return Support.unsupported(f"too slow for literal loops ({count} outputs, at most {MOST_OUTPUTS})")
+        lack = other_nan(cast("MaxPoolCase", case), "NumPy", "propagate") if case.operation == "max_pool" else ""
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def gradient_support(self, case: Case) -> Support:
+        """Declare gradients of the convolution."""
+        return (
+            Support.native() if case.operation == "conv" else Support.unsupported("the loops of a pool go forward only")
+        )
 
     @np.errstate(all="ignore")
     def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
@@ -47,6 +58,16 @@ class Naive(NumpyArrays):
         for output, window, o in _loops(case, y.shape):
             y[output] = (padded[window] * kernel[o]).sum() + (0 if bias is None else bias[o])
         return finish(y.astype(x.dtype), "output", case)
+
+    def max_pool(self, case: MaxPoolCase, x: Values) -> Values:
+        """Y[n, c, i, j] = X[n, c, window].max(), on any number of spatial axes; padding is not in the window."""
+        x = to_channels_first(x, "input", case.layout)
+        axes = sliding(x.shape, **pool_options(case))
+        y = np.zeros(out_shape(x.shape, axes), x.dtype)
+        for n, c, *position in np.ndindex(y.shape):
+            window = np.ix_(*(_seen(axis, p) for axis, p in zip(axes, position, strict=True)))
+            y[n, c, *position] = x[n, c][window].max(initial=lowest(x.dtype))
+        return finish(y, "output", case)
 
     def backward(self, case: Case) -> Gradient:
         """Return the gradients: what each output adds to its window, to its kernel and to its bias."""
@@ -66,6 +87,12 @@ class Naive(NumpyArrays):
             return [finish(a.astype(x.dtype), role, case) for role, a in list(found.items())[: len(operands)]]
 
         return gradients
+
+
+def _seen(axis: Sliding, p: int) -> list[int]:
+    """Return the input positions that window p meets on an axis."""
+    taps = (p * axis.stride + t * axis.dilation - axis.low for t in range(axis.kernel))
+    return [at for at in taps if 0 <= at < axis.stop]
 
 
 def _loops(case: ConvCase, shape: tuple[int, ...]) -> Iterator[tuple[Index, Index, int]]:

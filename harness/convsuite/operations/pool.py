@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from convsuite.arithmetic import Arithmetic, Real
     from convsuite.entry import PoolEntry
 
 
@@ -139,11 +140,38 @@ def taps(case: PoolCase) -> Iterator[NDArray[Any]]:
 
 
 def _met(axis: window.Window, high: int) -> NDArray[Any]:
-    """Return what each window of one axis meets with each tap, (taps, windows); −1 for padding and for what is cropped."""
+    """Return what each window of one axis meets with each tap, (taps, windows); −1 for padding and what is cropped."""
     import numpy as np
 
     at = np.arange(axis.count) * axis.stride + np.arange(axis.kernel)[:, None] * axis.dilation - axis.pads[0]
     return np.where((at >= 0) & (at < axis.size + min(high, 0)), at, -1)
+
+
+def sums(case: PoolCase, x: Real, arithmetic: Arithmetic) -> Real:
+    """Return the sum of what each window sees, padding being zeros: a value of (N, C, *output)."""
+    import numpy as np
+
+    from convsuite.operations import columns
+
+    out = output_shape(case)
+    size = prod(case.input_shape[2:])
+    plane = np.zeros((*out[:2], size + 1))  # the last is the zero that −1 reads
+    plane[..., :size] = x.reshape(*out[:2], size)
+    total = np.zeros((arithmetic.parts, *out[:2], prod(out[2:])))
+    for at in taps(case):
+        arithmetic.add(total, (), columns.value(arithmetic, plane[..., at]))
+    return total.reshape(arithmetic.parts, *out)
+
+
+def spread(case: PoolCase, shares: Real, arithmetic: Arithmetic) -> Real:
+    """Add each window's share to all that it sees, a value of (N, C, *output) to one of (N, C, *input)."""
+    import numpy as np
+
+    flat = shares.reshape(*shares.shape[:3], prod(shares.shape[3:]))
+    total = np.zeros((*shares.shape[:3], prod(case.input_shape[2:]) + 1))  # the last takes what −1 loses
+    for at in taps(case):
+        arithmetic.add(total, (..., at), flat)
+    return total[..., :-1].reshape(arithmetic.parts, *case.input_shape)
 
 
 def met(case: PoolCase) -> int:
