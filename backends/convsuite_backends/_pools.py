@@ -10,7 +10,7 @@ from convsuite.operations import pool
 from convsuite_backends import _layout
 
 if TYPE_CHECKING:
-    from convsuite.case import Case
+    from convsuite.case import Case, Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
     from convsuite.operations.pool import PoolCase
 
@@ -57,3 +57,10 @@ def declared_first(case: Case) -> Support:
     """Declare, for a backend that knows `tie: first` only, a max pool's cases that lead elsewhere."""
     lack = other_tie(cast("MaxPoolCase", case), "it", "first") if case.operation == "max_pool" else ""
     return Support.unsupported(lack) if lack else Support.native()
+
+
+def summed_in_halves(numerics: Numerics, case: PoolCase, pass_: Pass, whose: str) -> Numerics:
+    """Declare that 16-bit gradients are added up in their own dtype, where several windows hold a position."""
+    if not pass_.gradient or case.dtype not in _layout.HALVES:
+        return numerics
+    return _layout.narrowed(numerics, case, pool.met(case) - 1, f"{whose} adds gradients up in {case.dtype}")

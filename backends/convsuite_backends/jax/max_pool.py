@@ -12,6 +12,7 @@ from convsuite_backends.jax.arrays import JaxArrays
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convsuite.case import Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
 
 
@@ -31,6 +32,10 @@ class MaxPools(JaxArrays):
             return Support.unsupported("JAX has no gradient of a max pool with window_dilation")
         lack = _pools.other_tie(case, "JAX", "behind_nan_padded")
         return Support.unsupported(lack) if lack else Support.native()
+
+    def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how 16-bit gradients are added up."""
+        return _pools.summed_in_halves(declared, case, pass_, "XLA")
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call reduce_window; padding is what its initial value is."""

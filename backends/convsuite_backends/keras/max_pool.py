@@ -12,6 +12,7 @@ from convsuite_backends.keras.arrays import KerasArrays
 from convsuite_backends.tensorflow.max_pool import no_3d_dtype
 
 if TYPE_CHECKING:
+    from convsuite.case import Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
     from convsuite.operations.pool import PoolCase
 
@@ -38,6 +39,10 @@ class MaxPools(KerasArrays):
             padded and _pools.pad_chosen(case, PAD)
         )
         return Support.unsupported(lack) if lack else Support.native()
+
+    def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how 16-bit gradients are added up."""
+        return _pools.summed_in_halves(declared, case, pass_, self.name)
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call keras.ops.max_pool; other pads are a call of their own."""

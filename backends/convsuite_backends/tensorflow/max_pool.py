@@ -10,6 +10,7 @@ from convsuite_backends import _layout, _pools
 from convsuite_backends.tensorflow.arrays import TensorFlowArrays
 
 if TYPE_CHECKING:
+    from convsuite.case import Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
     from convsuite.operations.pool import PoolCase
 
@@ -43,6 +44,10 @@ class MaxPools(TensorFlowArrays):
         if lack := _pools.other_tie(case, "TensorFlow", self._max_pool_tie(case)):
             return Support.unsupported(lack)
         return Support.composed("the index of max_pool_with_argmax counts channels too: it is divided by them")
+
+    def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how 16-bit gradients are added up."""
+        return _pools.summed_in_halves(declared, case, pass_, "TensorFlow")
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call max_pool1d, max_pool2d or max_pool3d; other pads are a call of their own."""

@@ -11,6 +11,7 @@ from convsuite_backends import _layout, _pools
 from convsuite_backends.torch.arrays import TorchArrays
 
 if TYPE_CHECKING:
+    from convsuite.case import Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
     from convsuite.operations.pool import PoolCase
 
@@ -42,6 +43,10 @@ class MaxPools(TorchArrays):
         if half_padding(case) is None and not points.reason:
             return Support.composed(f"{PAD} before the pool; its indices are brought back from the padded plane")
         return points
+
+    def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how 16-bit gradients are added up."""
+        return _pools.summed_in_halves(declared, case, pass_, "torch")
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call max_pool1d, max_pool2d or max_pool3d; pad before where it has no such padding."""
