@@ -34,6 +34,9 @@ class Arithmetic(Protocol):
     def reduce(self, value: Real, axis: int) -> Real:
         """Sum a value over one axis, counted from the end (negative)."""
 
+    def over(self, value: Real, divisor: Real) -> Real:
+        """Divide a value by numbers that float64 holds."""
+
 
 class Float64:
     """Plain float64: exact on integers up to 2^53, and 2^29 times finer than float32."""
@@ -53,6 +56,10 @@ class Float64:
         """See Arithmetic."""
         total: Real = value.sum(axis=axis)
         return total
+
+    def over(self, value: Real, divisor: Real) -> Real:
+        """See Arithmetic."""
+        return value / divisor
 
 
 class DoubleDouble:
@@ -86,12 +93,23 @@ class DoubleDouble:
             value = np.concatenate([_add(value[:, :half], value[:, half : 2 * half]), rest], axis=1)
         return value[:, 0] if value.shape[1] else np.zeros((2, *value.shape[2:]))
 
+    def over(self, value: Real, divisor: Real) -> Real:
+        """See Arithmetic; by long division, a second digit of 53 bits out of the first one's remainder."""
+        first = value[0] / divisor
+        rest = _add(value, -np.stack(_two_product(first, np.broadcast_to(divisor, first.shape))))
+        return np.stack(_two_sum(first, rest[0] / divisor))
+
 
 def evaluate(
-    value: Callable[[Arithmetic, Sequence[Real]], Real], arrays: Sequence[NDArray[Any]], dtype: str, terms: int
+    value: Callable[[Arithmetic, Sequence[Real]], Real],
+    arrays: Sequence[NDArray[Any]],
+    dtype: str,
+    terms: int,
+    whole: bool = True,
 ) -> Expected:
     """Evaluate a definition in the arithmetic that the dtype needs, and once more on absolute values.
 
+    `whole` says that float64 is exact on integers as far as it holds their sums, which a division may end.
     A magnitude is NaN where an operand is NaN or infinite, so that an infinite one means that float64 overflowed.
     """
     exact = [np.asarray(a, dtype=np.float64) for a in arrays]
@@ -99,7 +117,7 @@ def evaluate(
     plain = Float64()
     with np.errstate(all="ignore"):
         magnitude = value(plain, [np.where(np.isfinite(a), np.abs(a), np.nan) for a in exact])[0]
-        if dtype != "float64" or (integral and bool(np.all(magnitude <= 2.0**53))):
+        if dtype != "float64" or (whole and integral and bool(np.all(magnitude <= 2.0**53))):
             return Expected(value=value(plain, exact)[0], low=None, magnitude=magnitude, terms=terms, integral=integral)
         high, low = value(DoubleDouble(), exact)
         finite = np.isfinite(high)

@@ -259,9 +259,8 @@ class Expected:
     low: NDArray[np.float64] | None
     magnitude: NDArray[np.float64]
     terms: int  # K: products accumulated into one output
-    integral: bool  # every operand is an integer, so gate 1 may apply
-    # what must fit the accumulator for gate 1, where that is not the magnitude: an average's sum; infinite: no gate 1
-    sums: NDArray[np.float64] | None = None
+    integral: bool | NDArray[np.bool_]  # gate 1 may apply: operands are integers, and no quotient is rounded
+    sums: NDArray[np.float64] | None = None  # what partial sums may come to, where that is not the magnitude
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

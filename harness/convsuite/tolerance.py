@@ -75,9 +75,10 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         rest = output.roundoff * (r + sums) + underflow
         guaranteed = np.where(size == 0, 0.0, sums + rest)
         usual = np.where(size == 0, 0.0, typical * size + drift * r + rest)
-        fits = ((size if expected.sums is None else expected.sums) <= 2.0**bits) & (r <= output.largest)
-        in_range = (size + sums <= largest) & (r + guaranteed <= output.largest)
-    exact = fits if expected.integral else np.zeros_like(fits)
+        partial = size if expected.sums is None else expected.sums
+        fits = (partial <= 2.0**bits) & (r <= output.largest)
+        in_range = (np.where(partial == 0, 0.0, partial * (1 + relative)) <= largest) & (r + guaranteed <= output.largest)
+    exact = fits & expected.integral
     return Allowance(
         exact=exact,
         guaranteed=guaranteed,

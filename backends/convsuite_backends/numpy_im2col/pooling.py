@@ -101,6 +101,7 @@ def avg_pool(
     *,
     kernel: Size,
     stride: Size | None = None,
+    dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
@@ -111,7 +112,7 @@ def avg_pool(
     The count is `divisor` if given; else, with count_include_pad, the window's positions in the input and its declared
     padding, without what overhangs; else its positions in the input. A window that sees only padding is 0.
     """
-    axes = sliding(x.shape, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+    axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
     return means(x, axes, _counts(axes, count_include_pad, divisor))
 
 
@@ -121,13 +122,14 @@ def avg_pool_gradient(
     *,
     kernel: Size,
     stride: Size | None = None,
+    dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor: int | None = None,
 ) -> Values:
     """Give each position its share of the gradients of the windows that see it; of x only shape and dtype count."""
-    axes = sliding(x.shape, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+    axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
     return means_gradient(x, grad_output, axes, _counts(axes, count_include_pad, divisor))
 
 
@@ -138,13 +140,14 @@ def lp_pool(
     power: float,
     kernel: Size,
     stride: Size | None = None,
+    dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
 ) -> Values:
     """Return each window's p-norm (Σ|x|^p)^(1/p), (N, C, *out), evaluated in float64; x is of a floating dtype."""
     p = _power(power)
     floating(x)
-    axes = sliding(x.shape, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+    axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
     return by_blocks(lambda part: _norms(part, p, axes), np.empty(out_shape(x.shape, axes), x.dtype), x)
 
 
@@ -156,6 +159,7 @@ def lp_pool_gradient(
     power: float,
     kernel: Size,
     stride: Size | None = None,
+    dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
 ) -> Values:
@@ -165,7 +169,7 @@ def lp_pool_gradient(
     """
     p = _power(power)
     floating(x, grad_output)
-    axes = sliding(x.shape, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+    axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
     check_grad(grad_output, x, axes)
 
     def gradient(part: Values, grad: Values) -> Values:

@@ -81,15 +81,15 @@ class Sliding(Axis):
     def out(self) -> int:
         """Windows: those that fit; ceil_mode adds one that overhangs, if it begins within input or low padding."""
         room = self.padded - self.span
-        if not self.ceil_mode:
-            return room // self.stride + 1
-        count = -(-room // self.stride) + 1
-        return count - ((count - 1) * self.stride >= self.stop + self.low)  # the rule of PyTorch
+        fit = room // self.stride + 1
+        more = self.ceil_mode and room % self.stride > 0 and fit * self.stride < self.stop + self.low
+        return fit + more  # the rule of PyTorch
 
     @property
     def declared(self) -> NDArray[np.int64]:
-        """Return how many positions of input and declared padding each window covers; dense windows only."""
-        return np.minimum(self.kernel, self.padded - self.stride * np.arange(self.out))
+        """Return how many positions of input and declared padding each window meets."""
+        room = self.padded - self.stride * np.arange(self.out)
+        return np.minimum(self.kernel, -(-room // self.dilation))
 
     def taps(self) -> Iterator[Meeting]:
         """All meetings, a tap at a time."""
