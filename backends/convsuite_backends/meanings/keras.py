@@ -20,7 +20,6 @@ CALLS = (
         "conv_same",
         'keras.ops.conv(x, w, strides=stride, padding="same")',
         'keras.layers.Conv2D(3, kernel, strides=stride, padding="same", use_bias=False)',
-        'keras.layers.Conv2D(3, kernel, strides=stride, padding="valid", use_bias=False)',
     ),
     *asked(
         "conv_flip",

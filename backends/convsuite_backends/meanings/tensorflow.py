@@ -17,7 +17,6 @@ CALLS = (
         "conv_same",
         'tf.nn.conv2d(x, w, stride, "SAME")',
         'tf.nn.convolution(x, w, strides=[stride, stride], padding="SAME")',
-        'tf.nn.conv2d(x, w, stride, "VALID")',
     ),
     *asked(
         "conv_flip",

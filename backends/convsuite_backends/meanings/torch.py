@@ -18,7 +18,6 @@ CALLS = (
         'torch.nn.functional.conv2d(x, w, stride=stride, padding="same")',
         'torch.nn.Conv2d(2, 3, kernel, stride, padding="same", bias=False)',
         "torch.nn.functional.conv2d(x, w, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))",
-        'torch.nn.functional.conv2d(x, w, stride=stride, padding="valid")',
     ),
     *asked(
         "conv_flip",

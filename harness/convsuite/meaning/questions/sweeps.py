@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-WINDOWS = ((1, 2), (2, 3), (3, 4))
+WINDOWS = ((2, 3), (4, 1))
 
 
 def strided(
@@ -22,7 +22,7 @@ def strided(
     change: Callable[[Array], Array] | None = None,
     **more: Any,
 ) -> tuple[Probe, ...]:
-    """Strides 1 to 3, windows of 1 to 4, every residue of the size; the two axes have different windows."""
+    """Strides 1 to 3, windows of 1 to 4, every residue of the size; axes differ in window and size."""
     return tuple(
         probe(
             operation,
