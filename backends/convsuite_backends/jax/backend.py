@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from convsuite.backend import Function
 from convsuite.case import Case
+from convsuite_backends.jax.avg_pool import AveragePools
 from convsuite_backends.jax.conv import Convolutions
+from convsuite_backends.jax.conv_transpose import TransposedConvolutions
+from convsuite_backends.jax.depthwise import DepthwiseConvolutions
+from convsuite_backends.jax.learning import Learning
+from convsuite_backends.jax.max_pool import MaxPools
+from convsuite_backends.jax.patches import Patches
 
 
-class Jax(Convolutions):
+class Jax(
+    DepthwiseConvolutions,
+    Convolutions,
+    TransposedConvolutions,
+    Learning,
+    MaxPools,
+    AveragePools,
+    Patches,
+):
     """jax.lax under jax.jit, in 64 bits where the case is; NCHW and OIHW unless the case asks for channels last."""
 
 

@@ -6,26 +6,58 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convsuite.case import INTEGERS
 from convsuite_backends import _layout
+from convsuite_backends.jax.avg_pool import AveragePools as JaxAveragePools
 from convsuite_backends.jax.conv import Convolutions as JaxConvolutions
-from convsuite_backends.keras.conv import ConvolutionLayers, Convolutions, dilated
+from convsuite_backends.jax.conv_transpose import TransposedConvolutions as JaxTransposed
+from convsuite_backends.jax.depthwise import DepthwiseConvolutions as JaxDepthwise
+from convsuite_backends.keras.avg_pool import AveragePoolLayers, AveragePools
+from convsuite_backends.keras.conv import ConvolutionLayers, Convolutions, dilated, strided
+from convsuite_backends.keras.conv_transpose import TransposedConvolutionLayers, TransposedConvolutions
+from convsuite_backends.keras.depthwise import DepthwiseConvolutionLayers, DepthwiseConvolutions
+from convsuite_backends.keras.learning import Learning
+from convsuite_backends.keras.max_pool import MaxPoolLayers, MaxPools
+from convsuite_backends.keras.patches import Patches, PatchesLayers
+from convsuite_backends.tensorflow.avg_pool import AveragePools as TensorFlowAveragePools
 from convsuite_backends.tensorflow.conv import Convolutions as TensorFlowConvolutions
+from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions as TensorFlowTransposed
+from convsuite_backends.tensorflow.depthwise import DepthwiseConvolutions as TensorFlowDepthwise
+from convsuite_backends.torch.avg_pool import AveragePools as TorchAveragePools
 from convsuite_backends.torch.conv import Convolutions as TorchConvolutions
+from convsuite_backends.torch.conv_transpose import TransposedConvolutions as TorchTransposed
+from convsuite_backends.torch.depthwise import DepthwiseConvolutions as TorchDepthwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
 
 
-class _Ops(Convolutions):
+class _Ops(
+    Patches,
+    Convolutions,
+    DepthwiseConvolutions,
+    TransposedConvolutions,
+    Learning,
+    MaxPools,
+    AveragePools,
+):
     """Every operation that Keras has, by its functions."""
 
 
-class _Layers(ConvolutionLayers):
+class _Layers(
+    PatchesLayers,
+    ConvolutionLayers,
+    DepthwiseConvolutionLayers,
+    TransposedConvolutionLayers,
+    Learning,
+    MaxPoolLayers,
+    AveragePoolLayers,
+):
     """Every operation that Keras has, by its layers."""
 
 
-class KerasTensorFlow(_Ops, TensorFlowConvolutions):
+class KerasTensorFlow(_Ops, TensorFlowConvolutions, TensorFlowDepthwise, TensorFlowTransposed, TensorFlowAveragePools):
     """keras.ops.conv on TensorFlow."""
 
     requires: ClassVar[tuple[str, ...]] = ("keras", *TensorFlowConvolutions.requires)
@@ -45,12 +77,17 @@ class KerasTensorFlow(_Ops, TensorFlowConvolutions):
     def _padding(self, case: ConvCase) -> str | None:
         return self._word(case)
 
+    def _depthwise_lack_below(self, case: Case) -> str:
+        if case.dtype in INTEGERS:
+            return f"TensorFlow has no depthwise convolution of {case.dtype}"
+        return "" if strided(case) and dilated(case) else self._unequal_lack(case)  # of both, Keras makes two steps
+
 
 class KerasTensorFlowLayer(_Layers, KerasTensorFlow):
     """Keras layers on TensorFlow."""
 
 
-class KerasJax(_Ops, JaxConvolutions):
+class KerasJax(_Ops, JaxDepthwise, JaxConvolutions, JaxTransposed, JaxAveragePools):
     """keras.ops.conv on JAX, jitted as Keras's own training loop is."""
 
     requires: ClassVar[tuple[str, ...]] = ("keras", *JaxConvolutions.requires)
@@ -62,7 +99,7 @@ class KerasJaxLayer(_Layers, KerasJax):
     """Keras layers on JAX."""
 
 
-class KerasTorch(_Ops, TorchConvolutions):
+class KerasTorch(_Ops, TorchDepthwise, TorchConvolutions, TorchTransposed, TorchAveragePools):
     """keras.ops.conv on PyTorch."""
 
     requires: ClassVar[tuple[str, ...]] = ("keras", *TorchConvolutions.requires)

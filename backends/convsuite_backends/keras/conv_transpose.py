@@ -55,7 +55,7 @@ class TransposedConvolutions(KerasArrays):
     def _transposed_lack(self, case: ConvTransposeCase) -> str:
         if case.groups < 1 or case.expect.error == "groups":
             return "keras.ops.conv_transpose takes no groups"
-        return ""
+        return _no_padding(case)
 
     def _transposed_steps(self, case: ConvTransposeCase) -> list[str]:
         """Say what is called beside the transposed convolution."""
@@ -105,7 +105,11 @@ class TransposedConvolutionLayers(TransposedConvolutions):
             return "Keras layers refuse a stride together with a dilation"
         if case.expect.error == "channels":
             return "a Keras layer makes its weight to fit the input"
-        return "" if case.out_channels else "a Keras layer needs a filter at least"
+        return _no_padding(case) if case.out_channels else "a Keras layer needs a filter at least"
+
+
+def _no_padding(case: ConvTransposeCase) -> str:
+    return "Keras takes valid and same, and no padding to refuse" if case.expect.error == "padding" else ""
 
 
 def ends(case: ConvTransposeCase) -> Ends | None:

@@ -5,16 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from convsuite.backend import Function
-from convsuite.case import Case, Pass
+from convsuite.case import Case, Pass, Support
+from convsuite_backends.tensorflow.avg_pool import AveragePools
 from convsuite_backends.tensorflow.conv import Convolutions, beyond_int32, no_dtype, no_input_channels
+from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions
+from convsuite_backends.tensorflow.depthwise import DepthwiseConvolutions
+from convsuite_backends.tensorflow.learning import Learning
+from convsuite_backends.tensorflow.max_pool import MaxPools, no_3d_dtype
+from convsuite_backends.tensorflow.patches import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.conv_transpose import ConvTransposeCase
+    from convsuite.operations.depthwise_conv import DepthwiseCase
+    from convsuite.operations.learn_kernel import LearnKernelCase
+    from convsuite.operations.max_pool import MaxPoolCase
+    from convsuite.operations.pool import PoolCase
 
 
-class TensorFlow(Convolutions):
+class TensorFlow(
+    Convolutions,
+    DepthwiseConvolutions,
+    TransposedConvolutions,
+    Learning,
+    MaxPools,
+    AveragePools,
+    Patches,
+):
     """Eager tf.nn with oneDNN; NHWC and HWIO unless the case asks for channels first."""
 
 
@@ -34,6 +53,10 @@ class TensorFlowXla(TensorFlow):
 
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
+    def learn_kernel_support(self, case: LearnKernelCase) -> Support:
+        """Declare all of it: XLA has every layout."""
+        return Support.native()
+
     def _conv_lack(self, case: ConvCase) -> str:
         return no_dtype(case) or no_input_channels(case) or beyond_int32(case)
 
@@ -43,5 +66,45 @@ class TensorFlowXla(TensorFlow):
     def _gradient_needs_word(self, case: ConvCase) -> bool:
         return False
 
+    def _depthwise_kernel_lack(self, case: Case) -> str:
+        return ""
+
+    def _depthwise_sums_in_16_bits(self, case: DepthwiseCase, pass_: Pass) -> bool:
+        return False
+
+    def _depthwise_gradient_needs_word(self, case: Case) -> bool:
+        return False
+
+    def _conv_transpose_lack(self, case: ConvTransposeCase) -> str:
+        return ""
+
+    def _word_needed(self, case: ConvTransposeCase) -> bool:
+        return False
+
+    def _transposed_sums_in_16_bits(self, case: ConvTransposeCase, pass_: Pass) -> bool:
+        return False
+
     def _conv_sums_in_16_bits(self, case: ConvCase, pass_: Pass) -> bool:
         return False
+
+    def max_pool_indices_support(self, case: MaxPoolCase) -> Support:
+        """Declare that there are none."""
+        return Support.unsupported("XLA has no MaxPoolWithArgmax")
+
+    def _max_pool_lack(self, case: MaxPoolCase) -> str:
+        return no_3d_dtype(case)
+
+    def _max_pool_gradient_lack(self, case: MaxPoolCase) -> str:
+        return ""
+
+    def _max_pool_tie(self, case: MaxPoolCase) -> str:
+        return "behind_nan"
+
+    def _takes_pads(self, case: PoolCase) -> bool:
+        return False
+
+    def _average_lack(self, case: PoolCase) -> str:
+        return ""
+
+    def _averages_in_16_bits(self, case: PoolCase, pass_: Pass) -> bool:
+        return pass_.gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
@@ -21,6 +22,8 @@ class TransposedConvolutions(TensorFlowArrays):
         """Declare what TensorFlow's kernels lack, and what takes other calls beside the transposed convolution."""
         if case.groups < 1:
             return Support.unsupported("TensorFlow takes no groups: it reads them from the shapes")
+        if case.expect.error == "input" or (case.expect.error == "kernel" and min(case.kernel) == 0):
+            return Support.unsupported("TensorFlow answers with zeros where the input or the kernel has no elements")
         lack = no_dtype(case) or beyond_int32(case) or self._conv_transpose_lack(case)
         return Support.unsupported(lack) if lack else _layout.composition(self._transposed_steps(case))
 
@@ -78,7 +81,7 @@ class TransposedConvolutions(TensorFlowArrays):
         The sizes are an argument, so any output_padding less than the stride is part of a word's meaning.
         """
         if case.expect.error is not None:
-            return "VALID", case.output_sizes
+            return self._as_asked(case)
         if any(-high >= s for (_, high), s in zip(case.cropped, case.stride, strict=True)):
             return None
         if all(low == 0 and high <= 0 for low, high in case.cropped) and "same_upper" not in case.padding.kinds:
@@ -87,9 +90,14 @@ class TransposedConvolutions(TensorFlowArrays):
             return "SAME", case.output_sizes
         if case.rank != 2 or min(low for low, _ in case.cropped) < 0 or self._word_needed(case):
             return None
-        pads = [(low, max(0, high)) for low, high in case.cropped]
-        around = [(0, 0), *pads, (0, 0)] if _layout.channels_last(case) else [(0, 0), (0, 0), *pads]
-        return around, case.output_sizes
+        return _around(case), case.output_sizes
+
+    def _as_asked(self, case: ConvTransposeCase) -> tuple[str | list[tuple[int, int]], tuple[int, ...]]:
+        """Return what a case to be refused asks for, with the sizes that its output would have if it were valid."""
+        kernel, stride, dilation = (tuple(max(1, n) for n in v) for v in (case.kernel, case.stride, case.dilation))
+        sizes = replace(case, kernel=kernel, stride=stride, dilation=dilation).output_sizes
+        explicit = case.rank == 2 and "explicit" in case.padding.kinds
+        return (_around(case) if explicit else "VALID"), sizes
 
     def _word_needed(self, case: ConvTransposeCase) -> bool:
         """Tell whether the case has what explicit padding, which never goes by oneDNN, lacks on the CPU."""
@@ -114,6 +122,12 @@ class TransposedConvolutions(TensorFlowArrays):
         if case.bias:
             steps.append("tf.nn.bias_add: the transposed convolution takes no bias")
         return steps
+
+
+def _around(case: ConvTransposeCase) -> list[tuple[int, int]]:
+    """Return explicit padding as TensorFlow takes it; what is added at the end is in the sizes instead."""
+    pads = [(low, max(0, high)) for low, high in case.cropped]
+    return [(0, 0), *pads, (0, 0)] if _layout.channels_last(case) else [(0, 0), (0, 0), *pads]
 
 
 def _is_same(case: ConvTransposeCase) -> bool:

@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from convsuite.backend import Function, Gradient, Native
-from convsuite.case import Case, Operand
+from convsuite.case import Case, Operand, Support
 from convsuite_backends.torch.arrays import laid_out
+from convsuite_backends.torch.avg_pool import AveragePools
 from convsuite_backends.torch.conv import Convolutions
+from convsuite_backends.torch.conv_transpose import TransposedConvolutions
+from convsuite_backends.torch.depthwise import DepthwiseConvolutions
+from convsuite_backends.torch.learning import Learning
+from convsuite_backends.torch.max_pool import MaxPools
+from convsuite_backends.torch.patches import Patches
 
 if TYPE_CHECKING:
     from convsuite.case import Array
+    from convsuite.operations.learn_kernel import LearnKernelCase
 
 
-class Torch(Convolutions):
+class Torch(
+    DepthwiseConvolutions,
+    Convolutions,
+    TransposedConvolutions,
+    Learning,
+    MaxPools,
+    AveragePools,
+    Patches,
+):
     """Eager PyTorch with its own defaults."""
 
 
@@ -48,6 +63,7 @@ class TorchNoMkldnn(Torch):
 class TorchCompile(Torch):
     """torch.compile with static shapes; gradients differentiate the compiled forward pass."""
 
+    _max_pool_tie = "first"
     _RESET_EVERY = 64  # compiled geometries kept, so that memory does not grow with the number of cases
 
     def __init__(self, device: str = "cpu") -> None:
@@ -67,6 +83,10 @@ class TorchCompile(Torch):
         if self._compiled % self._RESET_EVERY == 0:
             torch.compiler.reset()
         return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[no-any-return]
+
+    def learn_kernel_support(self, case: LearnKernelCase) -> Support:
+        """Declare that a training loop with autograd in it is no single graph."""
+        return Support.unsupported("torch.compile(fullgraph=True) cannot trace loss.backward()")
 
     def backward(self, case: Case) -> Gradient:
         """Return the gradients through the compiled forward pass; autograd itself cannot be traced whole."""
