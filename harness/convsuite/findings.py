@@ -3,8 +3,8 @@
     python -m convsuite.findings > docs/findings.md
 
 Entries with the same smallest case and the same link are one defect, whether they speak of other cases, other variants
-or another backend: two frameworks on one library, or Keras and what it computes with. It is told where it is seen
-first, and named in the other backends' sections.
+or another backend: two frameworks on one library, or Keras and what it computes with. It is told with the backend whose
+list covers the smallest case and says what came of it, and named with the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ The command of a finding runs its smallest case, and tells it as a known failure
 was seen on Linux on x86-64. Where only the kernels for some processors fail, `where` has the flags of `/proc/cpuinfo`
 that these need.
 
-| framework | seen with | defects | not reported | shared with a framework above |
+| framework | seen with | defects | of these not reported | others seen here, told elsewhere |
 | --- | --- | --- | --- | --- |
 """
 _LAST = ("keras",)  # what computes by others comes after them
@@ -43,39 +43,51 @@ _BECAME = {
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """All entries on one defect, of any backend, in the order in which backends are told."""
+    """All entries on one defect, of any backend."""
 
     entries: tuple[Listed, ...]
 
     @property
-    def primary(self) -> KnownFailure:
+    def primary(self) -> Listed:
         """The first entry that covers the smallest case and says what came of it; else the first."""
-        own = (one.entry for one in self.entries if one.entry.covers(one.entry.smallest) and one.entry.gave)
-        return next(own, self.entries[0].entry)
+        return next(iter(self._telling()), self.entries[0])
 
     @property
-    def backends(self) -> tuple[str, ...]:
-        """Whose lists it is in; the first of them tells it."""
-        return tuple(dict.fromkeys(one.backend for one in self.entries))
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """Where it is seen; `backend (all)` stands for all variants of one."""
-        return tuple(dict.fromkeys(v for one in self.entries for v in one.entry.variants or (f"{one.backend} (all)",)))
+    def home(self) -> str:
+        """The backend whose section tells it."""
+        return self.primary.backend
 
     @property
     def reported(self) -> bool:
         """Whether there is a report upstream."""
-        return self.primary.link != "not reported"
+        return self.primary.entry.link != "not reported"
+
+    @property
+    def gave(self) -> str:
+        """What came out, by backend where backends differ."""
+        by_backend = {one.backend: _line(one.entry.gave) for one in self._telling()}
+        if len(set(by_backend.values())) < 2:
+            return "".join({*by_backend.values()})
+        return "; ".join(f"{gave} ({backend})" for backend, gave in by_backend.items())
+
+    def variants(self, backend: str = "") -> tuple[str, ...]:
+        """Where it is seen, of one backend or of any; `torch (all)` stands for all variants of one."""
+        ours = [one for one in self.entries if backend in ("", one.backend)]
+        whole = {one.backend for one in ours if not one.entry.variants}
+        named = [v for one in ours for v in one.entry.variants if one.backend not in whole]
+        return tuple(dict.fromkeys([*(f"{name} (all)" for name in sorted(whole)), *named]))
+
+    def _telling(self) -> list[Listed]:
+        return [one for one in self.entries if one.entry.gave and one.entry.covers(one.entry.smallest)]
 
 
 def page() -> str:
     """Return the page on the lists that convsuite ships."""
-    found = defects(known.load([files(BUILTIN) / KNOWN_FAILURES], frozenset()).listed)
-    backends = dict.fromkeys(b for defect in found for b in defect.backends)
-    ordered = sorted(backends, key=lambda backend: backend in _LAST)
-    rows = [_row(backend, found) for backend in ordered]
-    sections = [_section(backend, found) for backend in ordered]
+    listed = known.load([files(BUILTIN) / KNOWN_FAILURES], frozenset()).listed
+    found = defects(listed)
+    seen_with = dict(sorted(((one.backend, one.seen_with) for one in listed), key=lambda row: row[0] in _LAST))
+    rows = [_row(backend, version, found) for backend, version in seen_with.items()]
+    sections = [_section(backend, found) for backend in seen_with]
     return _HEAD.format(count=len(found)) + "\n".join(rows) + "\n\n" + "\n\n".join(sections) + "\n"
 
 
@@ -89,16 +101,15 @@ def defects(listed: Iterable[Listed]) -> tuple[Defect, ...]:
 
 
 def _own(backend: str, found: Iterable[Defect]) -> list[Defect]:
-    return [defect for defect in found if defect.backends[0] == backend]
+    return [defect for defect in found if defect.home == backend]
 
 
 def _shared(backend: str, found: Iterable[Defect]) -> list[Defect]:
-    return [defect for defect in found if backend in defect.backends[1:]]
+    return [defect for defect in found if defect.home != backend and defect.variants(backend)]
 
 
-def _row(backend: str, found: tuple[Defect, ...]) -> str:
+def _row(backend: str, seen_with: str, found: tuple[Defect, ...]) -> str:
     own = _own(backend, found)
-    seen_with = next(one.seen_with for defect in found for one in defect.entries if one.backend == backend)
     unreported = sum(not defect.reported for defect in own)
     return f"| {backend} | {seen_with} | {len(own)} | {unreported} | {len(_shared(backend, found))} |"
 
@@ -106,36 +117,29 @@ def _row(backend: str, found: tuple[Defect, ...]) -> str:
 def _section(backend: str, found: tuple[Defect, ...]) -> str:
     own = "\n".join(line for number, defect in enumerate(_own(backend, found), 1) for line in _told(number, defect))
     also = "\n".join(_pointer(backend, defect, found) for defect in _shared(backend, found))
-    parts = [f"## {backend}", own, also and f"From what is told above, it shares:\n\n{also}"]
+    parts = [f"## {backend}", own, also and f"Also seen here, and told elsewhere on this page:\n\n{also}"]
     return "\n\n".join(filter(None, parts))
 
 
 def _told(number: int, defect: Defect) -> Iterator[str]:
-    entry = defect.primary
-    yield f"{number}. **{_line(entry.reason)}**"
-    yield f"   - case: `convsuite check '{entry.smallest}' --backend {_run_on(defect)}`"
-    yield f"   - gave: {_line(entry.gave)}"
+    entry = defect.primary.entry
+    run_on = entry.variants[0] if entry.variants else defect.home
+    yield f"{number}. **{_title(entry)}**"
+    yield f"   - case: `convsuite check '{entry.smallest}' --backend {run_on}`"
+    yield f"   - gave: {defect.gave}"
     yield f"   - right: {_line(entry.right)}"
-    yield f"   - where: {', '.join(defect.variants)}{_limits(defect)}"
+    yield f"   - where: {', '.join(defect.variants())}{_limits(defect)}"
     yield f"   - upstream: {f'<{entry.link}>' if defect.reported else '*not reported*'}"
 
 
 def _pointer(backend: str, defect: Defect, found: tuple[Defect, ...]) -> str:
-    home = defect.backends[0]
-    number = _own(home, found).index(defect) + 1
-    here = [v for v in defect.variants if v.partition(":")[0].partition(" ")[0] == backend]
-    return f"- {home} {number}: {_line(defect.primary.reason)} ({', '.join(here)})"
-
-
-def _run_on(defect: Defect) -> str:
-    """Return a backend variant on which the smallest case shows the defect."""
-    one = next(one for one in defect.entries if one.entry is defect.primary)
-    return one.entry.variants[0] if one.entry.variants else one.backend
+    number = _own(defect.home, found).index(defect) + 1
+    return f"- {defect.home} {number}: {_title(defect.primary.entry)} ({', '.join(defect.variants(backend))})"
 
 
 def _limits(defect: Defect) -> str:
     """Return how it fails, in which passes, and on what processors; of the smallest case where cases differ."""
-    entry = defect.primary
+    entry = defect.primary.entry
     became = dict.fromkeys(_BECAME[one.entry.status] for one in defect.entries)
     parts = [
         " or ".join(became),
@@ -144,6 +148,11 @@ def _limits(defect: Defect) -> str:
         "" if entry.always else "not each time",
     ]
     return "".join(f"; {part}" for part in parts if part)
+
+
+def _title(entry: KnownFailure) -> str:
+    reason = _line(entry.reason)
+    return reason[0].upper() + reason[1:]
 
 
 def _line(text: str) -> str:

@@ -72,6 +72,8 @@ class KerasTensorFlow(_Ops, TensorFlowConvolutions, TensorFlowDepthwise, TensorF
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if self._refuses_empty(case):
             return "TensorFlow refuses a weight without elements"
+        if max(case.dilation) >= 2**31 and case.expect.error is None:
+            return "tf.nn.convolution, by which Keras dilates, holds dilations in 32 bits"
         return ""
 
     def _padding(self, case: ConvCase) -> str | None:
