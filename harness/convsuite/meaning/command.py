@@ -32,7 +32,7 @@ def run_meaning(patterns: tuple[str, ...], form: str) -> int:
     rows = _answers(console, [a for a in chosen if a.backend not in absent])
     changed = register.changes(rows)
     if form == "json":
-        sys.stdout.write(register.text(rows))
+        sys.stdout.write(register.text(_with_absent(rows, [a for a in chosen if a.backend in absent])))
     elif form == "markdown":
         asked = [q for q in QUESTIONS if any(row.question == q for row in rows)]
         sys.stdout.write("\n".join(markdown.table(q, rows, changed) for q in asked))
@@ -43,6 +43,13 @@ def run_meaning(patterns: tuple[str, ...], form: str) -> int:
             console.print(f"{name}: not installed ({', '.join(absent[name])})", style="dim", highlight=False)
     console.print(_verdict(rows, changed), style="magenta" if changed else "green", highlight=False)
     return int(bool(changed))
+
+
+def _with_absent(rows: list[Row], absent: list[Asked]) -> list[Row]:
+    """Return rows with those that are recorded of frameworks that are not here: a register loses no framework."""
+    calls = {(a.backend, a.call.question, a.call.text) for a in absent}
+    kept = [row for row in register.recorded() if (row.backend, row.question, row.call) in calls]
+    return sorted(rows + kept, key=lambda row: (list(QUESTIONS).index(row.question), row.backend))
 
 
 def _answers(console: Console, chosen: list[Asked]) -> list[Row]:
