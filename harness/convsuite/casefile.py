@@ -15,9 +15,9 @@ from pathlib import Path
 
 from convsuite import sources, written
 from convsuite.case import LEVELS, Case
-from convsuite.errors import CaseFileError
+from convsuite.errors import CaseFileError, SelectorError
 from convsuite.operations import OPERATIONS
-from convsuite.selectors import levels_up_to
+from convsuite.selectors import globs_of, levels_up_to, may_mean, select
 from convsuite.wording import did_you_mean
 from convsuite.written import MAX_CASES, SWEEP_KEYS, FileInfo, Written
 from convsuite.yamlnodes import Node, parse, place, shown
@@ -48,16 +48,38 @@ def load(paths: Sequence[Path | Traversable], level: str = LEVELS[-1]) -> Suite:
     return _load([(path, str(path)) for path in paths], level)
 
 
-def builtin(level: str = LEVELS[-1]) -> Suite:
-    """Return the cases that convsuite ships, up to a level."""
-    return _load([(files(BUILTIN), BUILTIN)], level)
+def builtin(level: str = LEVELS[-1], globs: Sequence[str] = ()) -> Suite:
+    """Return the cases that convsuite ships, up to a level; of the files only that a glob may mean, if there are any.
+
+    They lie in a folder for each operation, so that a file's name tells how its ids begin.
+    """
+    return _load([(files(BUILTIN), BUILTIN)], level, globs)
 
 
-def _load(roots: Sequence[tuple[Traversable, str]], level: str) -> Suite:
+def selected(
+    folders: Sequence[Path], texts: Sequence[str], level: str, read: str = LEVELS[-1]
+) -> tuple[Suite, tuple[Case, ...]]:
+    """Return the suite of folders, or the one that convsuite ships, up to level `read`, and what selectors mean of it.
+
+    Of the shipped suite only files are read that a glob may mean; all, to say what is near, where nothing is meant.
+    """
+    globs = () if folders else globs_of(texts)
+    suite = load(folders, read) if folders else builtin(read, globs)
+    try:
+        return suite, select(suite.cases, texts, level)
+    except SelectorError:
+        if not globs:
+            raise
+        return suite, select(builtin(read).cases, texts, level)
+
+
+def _load(roots: Sequence[tuple[Traversable, str]], level: str, globs: Sequence[str] = ()) -> Suite:
     gathered = _Gathered(levels=levels_up_to(level))
     for root, name in roots:
         with gathered.noting():
             for source in sources.find(root, name):
+                if globs and not any(may_mean(glob, source.front) for glob in globs):
+                    continue
                 with gathered.noting():
                     _read(source, gathered)
     gathered.refuse()

@@ -126,13 +126,13 @@ def _plan(request: Request) -> _Plan:
     entries = choose(request.backends, request.all_variants)
     if request.junit is not None:
         check_junit(request.junit)
-    suite = casefile.load(request.folders) if request.folders else casefile.builtin()
-    cases = selectors.select(suite.cases, request.selectors, request.level)
+    suite, cases = casefile.selected(request.folders, request.selectors, request.level)
     run.contradictions(cases)
     own = _known_folders(request.folders)
     failures = known.load([*own, *request.lists], environment.cpu_flags())
     # who names a list says that it is about these cases; one that was found may be about files that were not read
-    whole = [path for path in own if _covers(request.folders, path)]
+    partly = not request.folders and selectors.globs_of(request.selectors)  # then not all files were read
+    whole = [] if partly else [path for path in own if _covers(request.folders, path)]
     stale = failures.unmatched(suite.cases, [*whole, *request.lists])
     return _Plan(cases=cases, entries=entries, failures=failures, stale=stale)
 

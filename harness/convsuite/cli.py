@@ -158,9 +158,9 @@ def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str
     convsuite list cases
     convsuite list cases dtype=bfloat16 --level full
     """  # noqa: D301
-    from convsuite.selectors import select
+    from convsuite.casefile import selected
 
-    chosen = select(suite_of(folders, _needed(selectors, level)).cases, selectors, level)
+    _, chosen = selected(folders, selectors, level, _needed(selectors, level))
     click.echo("\n".join(case.id for case in chosen))
     one = shlex.join(["convsuite", "show", chosen[0].id, *(w for folder in folders for w in ("--cases", str(folder)))])
     click.echo(f"{len(chosen)} cases; see one: {one}", err=True)
@@ -201,7 +201,9 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
 
     from convsuite.show import print_case
 
-    print_case(one_case(suite_of(folders), case_id), Console(), tuple(map(str, folders)))
+    near = suite_of(folders, globs=(case_id,))
+    suite = near if any(case.id == case_id for case in near.cases) else suite_of(folders)
+    print_case(one_case(suite, case_id), Console(), tuple(map(str, folders)))
 
 
 @main.command()
@@ -257,11 +259,11 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-def suite_of(folders: tuple[Path, ...], level: str = "large") -> Suite:
-    """Return the cases of the folders named, or the ones that convsuite ships, up to a level."""
+def suite_of(folders: tuple[Path, ...], level: str = "large", globs: tuple[str, ...] = ()) -> Suite:
+    """Return the cases of the folders named, or of those that convsuite ships the files that globs may mean."""
     from convsuite import casefile
 
-    return casefile.load(folders, level) if folders else casefile.builtin(level)
+    return casefile.load(folders, level) if folders else casefile.builtin(level, globs)
 
 
 def _needed(selectors: tuple[str, ...], level: str) -> str:

@@ -120,6 +120,11 @@ def parse(texts: Sequence[str]) -> Selector:
     return Selector(tuple(globs), tuple(terms))
 
 
+def globs_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return those selectors that are globs of ids."""
+    return parse(texts).globs
+
+
 def select(cases: Iterable[Case], texts: Sequence[str], level: str) -> tuple[Case, ...]:
     """Return the cases that texts mean at a level; a case named by its whole id is taken at any level.
 
@@ -142,6 +147,13 @@ def glob_matches(glob: str, id_: str) -> bool:
         return fnmatchcase(id_, glob)
     front = glob.rstrip("/")
     return id_ == front or (id_.startswith(front) and id_[len(front)] in "/,")
+
+
+def may_mean(glob: str, front: str) -> bool:
+    """Whether a glob may mean a case whose id begins with `operation/file`."""
+    literal = re.split(r"[*?\[]", glob, maxsplit=1)[0]
+    whole = f"{front}/"
+    return whole.startswith(literal) or literal.startswith(whole) or f"{literal.rstrip('/')}/" == whole
 
 
 def _term(key: str, sign: str, value: str) -> Term:

@@ -28,6 +28,11 @@ class Source:
         """The file's name without its suffix: the middle part of its cases' ids."""
         return self.file.name.rpartition(".")[0]
 
+    @property
+    def front(self) -> str:
+        """Folder and stem: in a suite with a folder for each operation, how its cases' ids begin."""
+        return f"{self.shown.rpartition('/')[0].rpartition('/')[2]}/{self.stem}"
+
     def text(self) -> str:
         """Return the file's text. Raise CaseFileError where it is no readable file of UTF-8."""
         try:
