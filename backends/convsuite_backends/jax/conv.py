@@ -23,7 +23,7 @@ class Convolutions(JaxArrays):
         """Declare what takes other calls beside the convolution."""
         if self._on_gpu and case.dtype in INTEGERS:
             return Support.unsupported("XLA has no integer convolution on GPUs")
-        if lack := _nothing_to_refuse(case):
+        if lack := nothing_to_refuse(case):
             return Support.unsupported(lack)
         return _layout.composition(_steps(case))
 
@@ -43,7 +43,7 @@ class Convolutions(JaxArrays):
         last = case.layout == "channels_last"
         if case.flip:
             weight = jnp.flip(weight, range(case.rank) if last else range(2, 2 + case.rank))
-        padding = _padding(case)
+        padding = padding_argument(case)
         if padding is None:
             x, padding = _pad(case, x), "VALID"
         y = jax.lax.conv_general_dilated(
@@ -66,7 +66,7 @@ def dimension_numbers(rank: int, last: bool) -> tuple[str, str, str]:
     )
 
 
-def _padding(case: ConvCase) -> str | tuple[tuple[int, int], ...] | None:
+def padding_argument(case: Case) -> str | tuple[tuple[int, int], ...] | None:
     """Return the padding as JAX's own argument, a word or (low, high) pairs, or None where jnp.pad must do it."""
     padding = case.padding
     for kind, word in WORDS.items():
@@ -75,7 +75,7 @@ def _padding(case: ConvCase) -> str | tuple[tuple[int, int], ...] | None:
     return padding.pads if padding.mode == "zeros" else None
 
 
-def _nothing_to_refuse(case: Case) -> str:
+def nothing_to_refuse(case: Case) -> str:
     """Say what is invalid elsewhere and has a meaning in JAX."""
     if case.expect.error == "padding" and case.padding.mode in ("reflect", "circular"):
         return "jnp.pad goes round again where pads are longer than the input, as NumPy's does"
@@ -96,7 +96,7 @@ def _pad(case: ConvCase, x: Native) -> Native:
 def _steps(case: ConvCase) -> list[str]:
     """Say what is called beside the convolution."""
     steps = []
-    if _padding(case) is None:
+    if padding_argument(case) is None:
         steps.append(f"jnp.pad(mode={MODES[case.padding.mode]!r}) before the convolution, which pads with zeros only")
     if case.flip:
         steps.append("jnp.flip of the weight")

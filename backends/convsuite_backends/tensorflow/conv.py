@@ -68,7 +68,7 @@ class Convolutions(TensorFlowArrays):
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
         if case.rank == 3 and _dilated(case):
             return f"a dilated conv3d takes oneDNN on the CPU, {self._why_not(case)}"
-        return beyond_int32(case) or _no_window(case)
+        return beyond_int32(case) or no_window(case)
 
     def _refuses_empty(self, case: ConvCase) -> bool:
         """Tell whether the case's weight has no elements, and the kernels that would compute it mind."""
@@ -87,7 +87,7 @@ class Convolutions(TensorFlowArrays):
             return False
         match pass_:
             case Pass.GRAD_BIAS:
-                return case.dtype == "bfloat16" or not _layout.channels_last(case)  # bias_add's own kernel
+                return adds_bias_in_16_bits(case)
             case Pass.FORWARD:
                 return case.rank == 3 and case.dtype not in self._onednn
         return case.dtype not in self._onednn or isinstance(self._padding(case), list)
@@ -125,6 +125,11 @@ class Convolutions(TensorFlowArrays):
         return steps
 
 
+def adds_bias_in_16_bits(case: Case) -> bool:
+    """Tell whether the kernel of bias_add's own gradient sums in 16 bits."""
+    return case.dtype == "bfloat16" or not _layout.channels_last(case)
+
+
 def no_dtype(case: Case) -> str:
     """Say that tf.nn has no convolution of integers of 8 bits, nor any of three axes."""
     absent = case.dtype == "int8" or (case.dtype == "int32" and case.rank == 3)
@@ -143,7 +148,7 @@ def beyond_int32(case: Case) -> str:
     return "TensorFlow holds strides and dilations in 32 bits" if largest >= 2**31 and not case.expect.error else ""
 
 
-def _no_window(case: ConvCase) -> str:
+def no_window(case: Case) -> str:
     """Say that an empty output is the answer, by design, where a window lacks less than two strides of its input."""
     if case.expect.error != "kernel" or min(case.kernel) < 1:
         return ""
@@ -167,7 +172,7 @@ def _misread(case: ConvCase) -> str:
     return _layout.groups_unsaid(case, "TensorFlow") or _layout.no_mode(case, "TensorFlow", ("reflect",))
 
 
-def pad(case: ConvCase, x: Native) -> Native:
+def pad(case: Case, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     import tensorflow as tf
 

@@ -1,0 +1,135 @@
+"""torch's patches and fold: torch.nn.functional.unfold and fold on two axes, what is put together on one and three.
+
+F.unfold's windows are in one axis, F.fold wants them so: that reshape computes nothing and is not counted as a step.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
+from convsuite.operations.patches import output_shape
+from convsuite.operations.window import span
+from convsuite_backends import _columns, _layout
+from convsuite_backends.torch.arrays import TorchArrays
+
+if TYPE_CHECKING:
+    from convsuite.operations.fold import FoldCase
+    from convsuite.operations.patches import PatchesCase
+
+_TRANSPOSE = "a transpose: torch's patches have the channel first"
+
+
+class Patches(TorchArrays):
+    """patches and fold."""
+
+    def patches_support(self, case: PatchesCase) -> Support:
+        """Declare what is put together from Tensor.unfold, and what else is called beside F.unfold."""
+        if lack := _lack(case, case.input_shape):
+            return Support.unsupported(lack)
+        steps = []
+        if not _planar(case):
+            steps.append(f"Tensor.unfold axis by axis: F.unfold {_why_not(case)}")
+        if not _pads_alike(case):
+            steps.append("F.pad before it: F.unfold pads both sides of an axis alike")
+        return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
+
+    def patches_numerics(self, case: PatchesCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how the gradients of overlapping windows are added up."""
+        return _columns.added(declared, case, "torch") if pass_.gradient else declared
+
+    def patches(self, case: PatchesCase, x: Native) -> Native:
+        """Call F.unfold where it is for such a case, else Tensor.unfold."""
+        y = _columns_of(case, x)
+        return y.transpose(1, 2).flatten(1, 2) if case.order == "channel_last" else y.flatten(1, 2)
+
+    def fold_support(self, case: FoldCase) -> Support:
+        """Declare what is added up tap by tap, and what else is called beside F.fold."""
+        if lack := _lack(case, case.unfolded.input_shape):
+            return Support.unsupported(lack)
+        windows = (case.input_shape[2:], output_shape(case.unfolded)[2:]) if case.expect.error == "output" else ()
+        if windows and prod(windows[0]) == prod(windows[1]):
+            return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
+        steps = []
+        if not _planar(case):
+            steps.append(f"an addition for each tap: F.fold {_why_not(case)}")
+        elif not _pads_alike(case):
+            steps.append("F.pad by the negative pads after it: F.fold pads both sides of an axis alike")
+        return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
+
+    def fold_numerics(self, case: FoldCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how overlapping patches are added up."""
+        return declared if pass_.gradient else _columns.added(declared, case.unfolded, "torch")
+
+    def fold(self, case: FoldCase, x: Native) -> Native:
+        """Call F.fold where it is for such a case, else add tap by tap."""
+        from torch.nn import functional
+
+        if case.order == "channel_last":
+            x = x.unflatten(1, (prod(case.kernel), case.channels)).transpose(1, 2).flatten(1, 2)
+        if _planar(case) and _pads_alike(case):
+            pads = tuple(low for low, _ in case.padding.pads)
+            return functional.fold(x.flatten(2), case.output, case.kernel, case.dilation, pads, case.stride)
+        sizes = [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
+        if _planar(case):
+            y = functional.fold(x.flatten(2), sizes, case.kernel, case.dilation, 0, case.stride)
+        else:
+            y = _added(case, x, sizes)
+        return functional.pad(y, _pairs(case, -1))
+
+
+def _columns_of(case: PatchesCase, x: Native) -> Native:
+    """Return what each window sees, (N, C, ∏kernel, *out)."""
+    from torch.nn import functional
+
+    if not _pads_alike(case) or not _planar(case):
+        x = functional.pad(x, _pairs(case))
+    if _planar(case):
+        pads = tuple(low for low, _ in case.padding.pads) if _pads_alike(case) else 0
+        y = functional.unfold(x, case.kernel, case.dilation, pads, case.stride)
+        return y.reshape(y.shape[0], case.channels, prod(case.kernel), *output_shape(case)[2:])
+    for axis, (k, s, d) in enumerate(zip(case.kernel, case.stride, case.dilation, strict=True), start=2):
+        x = x.unfold(axis, span(k, d), s)[..., ::d]
+    rank = case.rank
+    return x.permute(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)).flatten(2, 1 + rank)
+
+
+def _added(case: FoldCase, x: Native, sizes: list[int]) -> Native:
+    """Add each tap's part of the patches to the positions that it reads, (N, C, *sizes)."""
+    columns = x.reshape(x.shape[0], case.channels, *case.kernel, *x.shape[2:])
+    total = x.new_zeros((x.shape[0], case.channels, *sizes))
+    for tap in product(*map(range, case.kernel)):
+        each = zip(tap, case.dilation, case.stride, x.shape[2:], strict=True)
+        where = (slice(t * d, t * d + (out - 1) * s + 1, s) for t, d, s, out in each)
+        total[(..., *where)] += columns[(slice(None), slice(None), *tap)]
+    return total
+
+
+def _planar(case: Case) -> bool:
+    """Tell whether F.unfold and F.fold are for such a case."""
+    return case.rank == 2 and case.dtype not in INTEGERS
+
+
+def _why_not(case: Case) -> str:
+    return "is for two axes" if case.rank != 2 else f"has no {case.dtype}"
+
+
+def _pads_alike(case: Case) -> bool:
+    return case.padding.symmetric and not case.padding.negative
+
+
+def _pairs(case: Case, sign: int = 1) -> list[int]:
+    """Return the pads as F.pad takes them, from the last axis to the first."""
+    return [sign * p for pair in reversed(case.padding.pads) for p in pair]
+
+
+def _lack(case: Case, image: tuple[int, ...]) -> str:
+    """Say where torch refuses an array without elements, or has no call that could refuse."""
+    if case.expect.error and not (_planar(case) and _pads_alike(case)):
+        return "torch has no call of its own for this that could refuse it"
+    if case.expect.error == "rank" and len(image) == case.rank + 1:
+        return "torch reads an input with one axis less as one sample without a batch axis"
+    return "" if case.expect.error or all(image[1:]) else "torch refuses an image without channels or space"
