@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
-from convsuite.case import INTEGERS, Level, Numerics, Pass, Support
+from convsuite.case import INTEGERS, Expect, Level, Numerics, Pass, Support
 from convsuite.operations.window import span
 from convsuite_backends import _layout
 from convsuite_backends.keras.arrays import KerasArrays
@@ -23,9 +23,10 @@ class TransposedConvolutions(KerasArrays):
 
     def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
         """Declare what Keras refuses or cannot be told, and what takes other calls beside."""
-        if lack := self._transposed_lack(case):
+        if lack := self._transposed_lack(case) or _no_padding(case):
             return Support.unsupported(lack)
-        below: Support = super().conv_transpose_support(replace(case, groups=1))  # type: ignore[misc]
+        bare = replace(case, groups=1, expect=Expect())  # what is to be refused, Keras refuses, not the framework
+        below: Support = super().conv_transpose_support(bare)  # type: ignore[misc]
         return below if below.level is Level.UNSUPPORTED else _layout.composition(self._transposed_steps(case))
 
     def conv_transpose_gradient_support(self, case: ConvTransposeCase) -> Support:
@@ -55,7 +56,9 @@ class TransposedConvolutions(KerasArrays):
     def _transposed_lack(self, case: ConvTransposeCase) -> str:
         if case.groups < 1 or case.expect.error == "groups":
             return "keras.ops.conv_transpose takes no groups"
-        return _no_padding(case)
+        if case.expect.error == "output_padding" and self.name != "tensorflow":
+            return f"keras.ops.conv_transpose on {self.name} takes any output_padding"
+        return ""
 
     def _transposed_steps(self, case: ConvTransposeCase) -> list[str]:
         """Say what is called beside the transposed convolution."""
@@ -105,7 +108,7 @@ class TransposedConvolutionLayers(TransposedConvolutions):
             return "Keras layers refuse a stride together with a dilation"
         if case.expect.error == "channels":
             return "a Keras layer makes its weight to fit the input"
-        return _no_padding(case) if case.out_channels else "a Keras layer needs a filter at least"
+        return "" if case.out_channels else "a Keras layer needs a filter at least"
 
 
 def _no_padding(case: ConvTransposeCase) -> str:
