@@ -58,7 +58,7 @@ def _framework(group: Sequence[Row]) -> str:
 
 def _meaning(row: Row) -> str:
     if not row.answered:
-        return "refuses"
+        return "—"
     if not row.meanings:
         return f"{NONE}: {row.differs}"
     first, *others = row.meanings
