@@ -185,7 +185,7 @@ ATTRIBUTES = [cell.strip("`") for cell in rows(section("add-a-backend.md", "What
 def test_a_case_has_what_the_table_says(attribute: str) -> None:
     first, *path = attribute.split(".")
     assert first == "case"
-    attrgetter(".".join(path))(shipped().cases[0])
+    attrgetter(".".join(path))(select(shipped().cases, ["conv/basic/cross_correlation"], "full")[0])
 
 
 def test_the_table_of_a_case_is_found_and_the_output_shape_is_as_told() -> None:
