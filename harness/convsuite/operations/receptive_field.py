@@ -87,7 +87,6 @@ CASE = ReceptiveFieldCase
 AXES = (
     axes.RANK,
     axes.dtypes(FLOATS),
-    axes.Axis("layers", ("1", "several"), lambda c: ("1" if len(c.layers) == 1 else "several",)),
     *map(_of_layers, (axes.KERNEL, axes.STRIDE, axes.DILATION, axes.PADDING)),
     axes.LAYOUT,
     axes.passes(PASSES),
