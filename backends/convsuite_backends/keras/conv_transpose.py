@@ -23,7 +23,7 @@ class TransposedConvolutions(KerasArrays):
 
     def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
         """Declare what Keras refuses or cannot be told, and what takes other calls beside."""
-        if lack := self._transposed_lack(case) or _no_padding(case):
+        if lack := self._transposed_lack(case) or _not_refused(case, self.name):
             return Support.unsupported(lack)
         bare = replace(case, groups=1, expect=Expect())  # what is to be refused, Keras refuses, not the framework
         below: Support = super().conv_transpose_support(bare)  # type: ignore[misc]
@@ -58,6 +58,8 @@ class TransposedConvolutions(KerasArrays):
             return "keras.ops.conv_transpose takes no groups"
         if case.expect.error == "output_padding" and self.name != "tensorflow":
             return f"keras.ops.conv_transpose on {self.name} takes any output_padding"
+        if case.expect.error == "kernel" and self.name == "tensorflow":
+            return "keras.ops.conv_transpose leaves it to TensorFlow to refuse a kernel of size 0, which it takes"
         return ""
 
     def _transposed_steps(self, case: ConvTransposeCase) -> list[str]:
@@ -111,8 +113,12 @@ class TransposedConvolutionLayers(TransposedConvolutions):
         return "" if case.out_channels else "a Keras layer needs a filter at least"
 
 
-def _no_padding(case: ConvTransposeCase) -> str:
-    return "Keras takes valid and same, and no padding to refuse" if case.expect.error == "padding" else ""
+def _not_refused(case: ConvTransposeCase, below: str) -> str:
+    """Say what Keras does not look at, and the framework below takes."""
+    if case.expect.error == "padding":
+        return "Keras takes valid and same, and no padding to refuse"
+    takes = case.expect.error == "input" and below != "torch"
+    return f"Keras leaves it to {below} to refuse an input without positions, which it takes" if takes else ""
 
 
 def ends(case: ConvTransposeCase) -> Ends | None:
