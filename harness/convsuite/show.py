@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from convsuite import operations
 from convsuite.case import Case, Literal, Operand, Pass
 from convsuite.drawing import NAMES, WIDTH, axes, draw_axes, draw_plane, legend, pads_in_words
-from convsuite.operations import window
+from convsuite.operations import conv_transpose, window
+from convsuite.operations.conv_transpose import ConvTransposeCase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ def _parameters(case: Case, broken: list[CaseError]) -> Rows:
     return [
         ("written in", f"{case.origin.file}:{case.origin.line}"),
         ("operation", case.operation),
-        *((o.role, _operand(o)) for o in case.operands),
+        *((o.role, _operand(o, case)) for o in case.operands),
         *_window(case),
         *_own(case),
         *_padding(case),
@@ -92,16 +93,16 @@ def _parameters(case: Case, broken: list[CaseError]) -> Rows:
     ]
 
 
-def _operand(operand: Operand) -> str:
-    return f"{_shape(operand.shape, operand.role)}{'  written out' if operand.literal else ''}"
+def _operand(operand: Operand, case: Case) -> str:
+    shape = _shape(operand.shape, operand.role, transposed=case.operation == conv_transpose.NAME)
+    return f"{shape}{'  written out' if operand.literal else ''}"
 
 
-def _shape(shape: tuple[int, ...], role: str) -> str:
+def _shape(shape: tuple[int, ...], role: str, transposed: bool = False) -> str:
     """Return a shape with each axis named: `(1, 3, 8, 8)  N=1 C=3 H=8 W=8`."""
     spatial = _names(len(shape) - 2)
-    names = {"weight": ("C_out", "C_in/groups", *(f"k{n}" for n in spatial)), "bias": ("C_out",)}.get(
-        role, ("N", "C", *spatial)
-    )
+    channels = ("C_in", "C_out/groups") if transposed else ("C_out", "C_in/groups")
+    names = {"weight": (*channels, *(f"k{n}" for n in spatial)), "bias": ("C_out",)}.get(role, ("N", "C", *spatial))
     if len(names) != len(shape):
         return f"{shape}"
     return f"{shape}  " + " ".join(f"{name}={n}" for name, n in zip(names, shape, strict=True))
@@ -147,6 +148,8 @@ def _own_words(case: Case, name: str, value: Any) -> str:
             return "no: cross-correlation, which frameworks call convolution"
         case "flip", True:
             return "yes: the true convolution, the kernel runs backwards on every axis"
+        case "output_padding", _:
+            return _per_axis(value)
         case "groups", int() if value > 1 and channels == value:
             return f"{value}: depthwise, one input channel each"
         case "groups", int() if value > 1 and channels % value == 0:
@@ -158,11 +161,13 @@ def _own_words(case: Case, name: str, value: Any) -> str:
 
 def _padding(case: Case) -> Rows:
     padding = case.padding
+    sign = -1 if isinstance(case, ConvTransposeCase) else 1  # there it is what is cut off
     rows = [
-        (f"padding {name}", f"{kind}: {pads_in_words(*pads)}{_KINDS.get(kind, '')}")
+        (f"padding {name}", f"{kind}: {pads_in_words(*(sign * p for p in pads))}{_KINDS.get(kind, '')}")
         for name, kind, pads in zip(_names(case.rank), padding.kinds, padding.pads, strict=True)
     ]
-    return [*rows, ("padding mode", padding.mode)]
+    mode = "none: padding is never the largest" if operations.of(case).COMPARES else padding.mode
+    return [*rows, ("padding mode", mode)]
 
 
 def _fill(case: Case) -> str:
@@ -203,10 +208,25 @@ def _formulas(case: Case) -> Rows:
     """Return how each axis' output comes about, where the outputs are the windows that slide."""
     operation = operations.of(case)
     pictured = operation.picture(case)
+    if isinstance(case, ConvTransposeCase):
+        return _transposed_formulas(case)
     drawn = axes(pictured) if pictured else ()
     if tuple(a.windows for a in drawn) != operation.output_shape(case)[2:]:
         return []
     return [(f"output {a.name}", _formula(a.size, a.low, a.high, a.span, a.stride, a.windows)) for a in drawn]
+
+
+def _transposed_formulas(case: ConvTransposeCase) -> Rows:
+    """Return (n − 1)·stride + span − low − high + output_padding for each axis, with the numbers in it."""
+    rows = []
+    parts = zip(
+        _names(case.rank), axes(conv_transpose.picture(case)), case.padding.pads, case.output_padding, strict=True
+    )
+    for name, axis, pads, more in parts:
+        crops = "".join(f" {'-' if n > 0 else '+'} {abs(n)}" for n in pads)
+        text = f"({axis.windows} - 1) * {axis.stride} + {axis.span}{crops} + {more} = {axis.size}"
+        rows.append((f"output {name}", text))
+    return rows
 
 
 def _formula(size: int, low: int, high: int, span: int, stride: int, windows: int) -> str:
@@ -250,7 +270,18 @@ def _geometry(case: Case, broken: list[CaseError]) -> list[str]:
     drawn = axes(pictured)
     lines = wrap(legend(drawn), WIDTH, break_long_words=False, break_on_hyphens=False)
     plane = draw_plane(*drawn) if case.rank == 2 else []
-    return [*draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]
+    return [*_adjoint(case), *draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]
+
+
+def _adjoint(case: Case) -> list[str]:
+    """Return the words that what is drawn is not the operation itself, where it is not."""
+    if not isinstance(case, ConvTransposeCase):
+        return []
+    text = (
+        "drawn is the convolution that this one is the adjoint of: its inputs x are the outputs here, its outputs y "
+        "the inputs; y0 is added to every x in its row, times the element of the kernel that stands there"
+    )
+    return [*wrap(text, WIDTH), ""]
 
 
 def _values(case: Case, broken: list[CaseError]) -> list[str]:

@@ -94,10 +94,10 @@ class MaxPools(TensorFlowArrays):
     def _pool_padding(self, case: PoolCase) -> str | list[tuple[int, int]] | None:
         """Return the padding as TensorFlow's own argument, or None where tf.pad must do it."""
         pads = _pools.grown(case)
-        if not any(map(any, pads)) and not case.padding.negative:
-            return "VALID"
         if _layout.same(case.padding.kinds, "same_upper") and not dilated(case) and not _pools.hangs_over(case):
             return "SAME"
+        if not any(map(any, pads)) and not case.padding.negative:
+            return "VALID"
         if case.padding.negative or not self._takes_pads(case):
             return None
         return [(0, 0), *pads, (0, 0)]

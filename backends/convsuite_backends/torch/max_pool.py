@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
 from convsuite.case import INTEGERS, Support
-from convsuite.operations.window import span
 from convsuite_backends import _layout, _pools
 from convsuite_backends.torch.arrays import TorchArrays
 
@@ -92,8 +91,8 @@ def flat(pads: list[tuple[int, int]]) -> list[int]:
 def half_padding(case: PoolCase) -> tuple[int, ...] | None:
     """Return the padding as torch's own argument, or None where F.pad must do it."""
     pads = tuple(low for low, _ in case.padding.pads)
-    halves = zip(pads, case.kernel, case.dilation, strict=True)
-    fits = case.padding.symmetric and not case.padding.negative and all(2 * p <= span(k, d) for p, k, d in halves)
+    halves = all(2 * p <= k for p, k in zip(pads, case.kernel, strict=True))  # of the kernel, dilated or not
+    fits = case.padding.symmetric and not case.padding.negative and halves
     return pads if fits or (case.expect.error is not None and not case.padding.negative) else None
 
 

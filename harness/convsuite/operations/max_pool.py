@@ -196,7 +196,8 @@ def _exact(value: Real, shape: tuple[int, ...], form: Format) -> Expected:
 
     value = value.astype(np.float64).reshape(shape)
     magnitude = np.where(np.isfinite(value), np.abs(value), np.nan)
-    sums = np.where((np.abs(value) > 0) & (np.abs(value) < form.smallest_normal), np.inf, 0.0)
+    inexact = 2.0**64  # no accumulator has as many bits
+    sums = np.where((np.abs(value) > 0) & (np.abs(value) < form.smallest_normal), inexact, 0.0)
     return Expected(value=value, low=None, magnitude=magnitude, terms=1, integral=True, sums=sums)
 
 
@@ -267,7 +268,8 @@ def _scattered(
     """Add each window's gradient to where it points: no two windows meet a position with the same tap."""
     import numpy as np
 
-    grad, total = grad.reshape(shape[0], -1), np.zeros((arithmetic.parts, *shape))
+    grad = grad.reshape(shape[0], len(shares[0][0]))
+    total = np.zeros((arithmetic.parts, *shape))
     for at, points in shares:
         share = np.zeros((arithmetic.parts, *grad.shape))
         share[0] = np.where(points, grad, 0.0)
