@@ -58,6 +58,12 @@ CALLS = (
         'flax.linen.avg_pool(x, kernel, (stride, stride), "SAME")',
         'flax.linen.avg_pool(x, kernel, (stride, stride), "SAME", count_include_pad=False)',
     ),
+    *asked(
+        "local_conv_weight",
+        'flax.linen.ConvLocal(3, kernel, (stride, stride), padding="VALID", use_bias=False).apply('
+        '{"params": {"kernel": w.reshape(3, -1, *windows).transpose(2, 3, 1, 0)}}, x)',
+        w="",
+    ),
 )
 
 

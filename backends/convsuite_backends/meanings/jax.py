@@ -141,6 +141,11 @@ CALLS = (
         'jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 1, *kernel), (1, 1, stride, stride), "SAME") '
         "/ (kernel[0] * kernel[1])",
     ),
+    *asked(
+        "local_conv_weight",
+        'jax.lax.conv_general_dilated_local(x, w.reshape(3, -1, *windows), (stride, stride), "VALID", kernel)',
+        w="",
+    ),
 )
 
 

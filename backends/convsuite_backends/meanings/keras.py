@@ -118,6 +118,13 @@ CALLS = (
         'keras.ops.average_pool(x, kernel, stride, padding="same")',
         'keras.layers.AveragePooling2D(kernel, stride, padding="same")',
     ),
+    *asked("local_conv_weight", "keras.layers.LocallyConnected2D(3, kernel, strides=stride, use_bias=False)", w=""),
+    *asked(
+        "global_pool",
+        "keras.layers.GlobalAveragePooling2D()",
+        "keras.layers.GlobalAveragePooling2D(keepdims=True)",
+        "keras.layers.AdaptiveAveragePooling2D(1)",
+    ),
 )
 
 

@@ -112,6 +112,7 @@ CALLS = (
         'tf.nn.max_pool_with_argmax(x, kernel, stride, "VALID", include_batch_in_index=True)[1]',
     ),
     *asked("avg_pool_same", 'tf.nn.avg_pool2d(x, kernel, stride, "SAME")'),
+    *asked("global_pool", "tf.reduce_mean(x, [1, 2])"),
 )
 
 _LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient", "max_pool_nan", "max_pool_nan_gradient")

@@ -126,6 +126,8 @@ CALLS = (
         "torch.nn.AvgPool2d(kernel, stride, p, ceil_mode=True)",
         "torch.nn.AvgPool2d(kernel, stride, p, ceil_mode=True, count_include_pad=False)",
     ),
+    *asked("global_pool", "torch.nn.AdaptiveAvgPool2d(1)", "x.mean((2, 3))"),
+    *asked("lp_pool_sign", "torch.nn.functional.lp_pool2d(x, 1.0, kernel)"),
 )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from convsuite.worker import Failure
 if TYPE_CHECKING:
     from convsuite.meaning.records import Probe, Question
 
-_SECONDS = 180.0  # for one call; the first of a process imports the framework
+_SECONDS = 600.0  # for one call; the first of a process imports the framework, and a machine may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +33,28 @@ class Asked:
     call: Call
 
 
-@dataclass(slots=True)
-class _Survey:
-    """A survey under way."""
-
-    advance: Callable[[], None]
-    lanes: list[Lane] = field(default_factory=list)
-    ended: Event = field(default_factory=Event)
-
-
-def survey(asked: Sequence[Asked], advance: Callable[[], None] = lambda: None) -> list[Row]:
+def survey(asked: Sequence[Asked]) -> list[Row]:
     """Return a row for each call, in order. A process that dies costs one probe of one call.
 
-    `advance` is told of each call that is done. Raise BackendError where a framework is there and cannot be imported.
+    Raise BackendError where a framework is there and cannot be imported, or gives no answer.
     """
     backends = list(dict.fromkeys(a.backend for a in asked))
-    state = _Survey(advance)
+    ended = Event()
     with tempfile.TemporaryDirectory(prefix="convsuite-") as workdir, ThreadPoolExecutor(os.cpu_count()) as threads:
-        state.lanes += [Lane(b, "cpu", Settings(timeout_s=_SECONDS, workdir=Path(workdir))) for b in backends]
+        lanes = [Lane(name, "cpu", Settings(timeout_s=_SECONDS, workdir=Path(workdir))) for name in backends]
+        calls = [[a.call for a in asked if a.backend == name] for name in backends]
         try:
-            found = threads.map(
-                lambda lane: _rows(state, lane, [a.call for a in asked if a.backend == lane.name]), state.lanes
-            )
+            found = threads.map(_rows, lanes, calls, [ended] * len(lanes))
             rows = dict(zip(backends, map(iter, found), strict=True))
         finally:
-            state.ended.set()
-            close_all(state.lanes)
+            ended.set()
+            close_all(lanes)
     return [next(rows[a.backend]) for a in asked]
 
 
-def _rows(state: _Survey, lane: Lane, calls: Sequence[Call]) -> list[Row]:
-    rows = []
-    for call in calls:
-        if state.ended.is_set():
-            break
-        rows.append(_row(lane, call))
-        state.advance()
+def _rows(lane: Lane, calls: Sequence[Call], ended: Event) -> list[Row]:
+    """Return the rows of one framework, its process ended with the last; none more once all is ended."""
+    rows = [_row(lane, call) for call in calls if not ended.is_set()]
     lane.close()
     return rows
 
@@ -78,17 +64,17 @@ def _row(lane: Lane, call: Call) -> Row:
     answer = _evaluated(lane, call, question, question.probes)
     if isinstance(answer, Evaluated):
         return classify(question, call, lane.name, answer.version, answer.given)
-    if isinstance(answer, TimedOut):
-        return classify(question, call, lane.name, "", [Given(refusal=answer.message)] * len(question.probes))
     one_by_one = [_evaluated(lane, call, question, [probe]) for probe in question.probes]
     version = next((a.version for a in one_by_one if isinstance(a, Evaluated)), "")
     given = [a.given[0] if isinstance(a, Evaluated) else Given(refusal=a.message) for a in one_by_one]
     return classify(question, call, lane.name, version, given)
 
 
-def _evaluated(lane: Lane, call: Call, question: Question, probes: Sequence[Probe]) -> Evaluated | Crashed | TimedOut:
+def _evaluated(lane: Lane, call: Call, question: Question, probes: Sequence[Probe]) -> Evaluated | Crashed:
     reply: object = lane.reply(lane.call(evaluate, [lane.name, call, tuple(probes), question.gradient]))
     if isinstance(reply, Failure):
         raise BackendError(f"{lane.name}: {reply.exception}: {reply.message}")
-    assert isinstance(reply, (Evaluated, Crashed, TimedOut))
+    if isinstance(reply, TimedOut):
+        raise BackendError(f"{lane.name}: {call.text}: {reply.message}")
+    assert isinstance(reply, (Evaluated, Crashed))
     return reply

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from convsuite.meaning.questions import conv, conv_transpose, patches, pools
+from convsuite.meaning.questions import conv, conv_transpose, local_conv, patches, pools
 from convsuite.meaning.records import Question
 
 QUESTIONS: dict[str, Question] = {
-    q.id: q for q in (*conv.QUESTIONS, *conv_transpose.QUESTIONS, *patches.QUESTIONS, *pools.QUESTIONS)
+    q.id: q
+    for q in (*conv.QUESTIONS, *conv_transpose.QUESTIONS, *local_conv.QUESTIONS, *patches.QUESTIONS, *pools.QUESTIONS)
 }

@@ -320,4 +320,61 @@ _INDEX = Question(
     sweep=lambda: strided("max_pool", batch=2, channels=3),
 )
 
-QUESTIONS = (_STRIDE, _MAX_SAME, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL)
+
+def _dropped(asked: Probe) -> Array | None:
+    y = _whole(asked)
+    return None if y is None else y.reshape(y.shape[:2])
+
+
+def _whole(asked: Probe) -> Array | None:
+    """Return the average of the whole plane, (N, C, 1, 1)."""
+    return value(asked, kernel=asked.keys["input"])
+
+
+_GLOBAL = Question(
+    id="global_pool",
+    text="A global average: which axes are left?",
+    meanings=(
+        Meaning("N, C", "the spatial axes are gone", _dropped),
+        Meaning("N, C, 1, 1", "the spatial axes are left, of length 1 (after the channels or before, as in x)", _whole),
+    ),
+    sweep=lambda: tuple(
+        probe(
+            "avg_pool",
+            {"size": n},
+            lambda x: x * np.asarray(_TWELFTHS, dtype=x.dtype),
+            batch=2,
+            input=list(n),
+            kernel=list(n),
+            channels=3,
+        )
+        for n in ((2, 3), (4, 3))
+    ),
+)
+
+_LP = Question(
+    id="lp_pool_sign",
+    text="Power-average pool of an odd power: what becomes of negative values?",
+    meanings=(
+        meaning("signed", "Σ x^p: a negative value counts against a positive one", power=1.0, absolute=False),
+        meaning("absolute", "Σ |x|^p, as in the norm", power=1.0, absolute=True),
+    ),
+    sweep=lambda: tuple(
+        probe("lp_pool", {"kernel": k, "size": (4, 8)}, input=[4, 8], kernel=list(k), channels=2)
+        for k in ((2, 2), (2, 4))
+    ),
+)
+
+QUESTIONS = (
+    _STRIDE,
+    _MAX_SAME,
+    _MAX_CEIL,
+    _NAN,
+    _NAN_GRADIENT,
+    _TIE,
+    _INDEX,
+    _AVERAGE_SAME,
+    _AVERAGE_CEIL,
+    _GLOBAL,
+    _LP,
+)
