@@ -34,7 +34,7 @@ that these need.
 """
 _LAST = ("keras",)  # what computes by others comes after them
 _BECAME = {
-    "mismatch": "a wrong answer",
+    "mismatch": "not what is due",
     "error": "an exception",
     "crash": "the process dies",
     "timeout": "no answer",
@@ -125,11 +125,12 @@ def _told(number: int, defect: Defect) -> Iterator[str]:
     entry = defect.primary.entry
     run_on = entry.variants[0] if entry.variants else defect.home
     yield f"{number}. **{_title(entry)}**"
-    yield f"   - case: `convsuite check '{entry.smallest}' --backend {run_on}`"
-    yield f"   - gave: {defect.gave}"
-    yield f"   - right: {_line(entry.right)}"
-    yield f"   - where: {', '.join(defect.variants())}{_limits(defect)}"
-    yield f"   - upstream: {f'<{entry.link}>' if defect.reported else '*not reported*'}"
+    item = " " * len(f"{number}. ") + "- "
+    yield f"{item}case: `convsuite check '{entry.smallest}' --backend {run_on}`"
+    yield f"{item}gave: {defect.gave}"
+    yield f"{item}right: {_line(entry.right)}"
+    yield f"{item}where: {', '.join(defect.variants())}{_limits(defect)}"
+    yield f"{item}upstream: {f'<{entry.link}>' if defect.reported else '*not reported*'}"
 
 
 def _pointer(backend: str, defect: Defect, found: tuple[Defect, ...]) -> str:
@@ -151,8 +152,10 @@ def _limits(defect: Defect) -> str:
 
 
 def _title(entry: KnownFailure) -> str:
+    """Return the reason as a sentence begins, unless it begins with code."""
     reason = _line(entry.reason)
-    return reason[0].upper() + reason[1:]
+    first = reason.partition(" ")[0]
+    return reason[0].upper() + reason[1:] if first.isalpha() else reason
 
 
 def _line(text: str) -> str:

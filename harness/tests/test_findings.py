@@ -69,7 +69,7 @@ failures:
   - {cases: [conv/a], status: mismatch, reason: loses a product, link: not reported, smallest: conv/b/1}
   - {cases: [conv/b/*], status: crash, reason: dies of a product, link: not reported, variants: ["torch:compile"],
      smallest: conv/b/1, gave: SIGSEGV, right: "[2]", passes: [grad_bias], cpu: [fma], always: false}
-  - {cases: [conv/c], status: error, reason: raises for once, link: "https://example.org/1", smallest: conv/c,
+  - {cases: [conv/c], status: error, reason: torch.raises for once, link: "https://example.org/1", smallest: conv/c,
      gave: an error, right: none}
 """
 OTHER = """
@@ -115,10 +115,10 @@ def test_the_page_tells_a_defect_once_and_names_it_where_else_it_is_seen(
         "   - case: `convsuite check 'conv/b/1' --backend torch:compile`\n"
         "   - gave: SIGSEGV (torch); [3] (keras)\n"
         "   - right: [2]\n"
-        "   - where: torch (all), keras:torch; a wrong answer or the process dies or an exception; in grad_bias; "
+        "   - where: torch (all), keras:torch; not what is due or the process dies or an exception; in grad_bias; "
         "on processors with fma; not each time\n"
         "   - upstream: *not reported*\n"
-        "2. **Raises for once**\n"
+        "2. **torch.raises for once**\n"
         "   - case: `convsuite check 'conv/c' --backend torch`\n"
         "   - gave: an error\n"
         "   - right: none\n"
