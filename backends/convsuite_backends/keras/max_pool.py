@@ -71,6 +71,11 @@ class MaxPools(KerasArrays):
 class MaxPoolLayers(MaxPools):
     """A MaxPooling1D, MaxPooling2D or MaxPooling3D layer."""
 
+    def max_pool_support(self, case: MaxPoolCase) -> Support:
+        """Declare what layers lack beside what the functions do."""
+        integers = Support.unsupported("Keras layers compute in floating point")
+        return integers if case.dtype in INTEGERS else super().max_pool_support(case)
+
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call the layer; it has no weights."""
         word = pool_word(case)
