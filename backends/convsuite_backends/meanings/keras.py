@@ -125,6 +125,8 @@ CALLS = (
         "keras.layers.GlobalAveragePooling2D(keepdims=True)",
         "keras.layers.AdaptiveAveragePooling2D(1)",
     ),
+    *asked("adaptive_avg_pool", "keras.layers.AdaptiveAveragePooling2D(output)"),
+    *asked("adaptive_max_pool", "keras.layers.AdaptiveMaxPooling2D(output)"),
 )
 
 

@@ -128,6 +128,8 @@ CALLS = (
     ),
     *asked("global_pool", "torch.nn.AdaptiveAvgPool2d(1)", "x.mean((2, 3))"),
     *asked("lp_pool_sign", "torch.nn.functional.lp_pool2d(x, 1.0, kernel)"),
+    *asked("adaptive_avg_pool", "torch.nn.AdaptiveAvgPool2d(output)"),
+    *asked("adaptive_max_pool", "torch.nn.AdaptiveMaxPool2d(output)"),
 )
 
 

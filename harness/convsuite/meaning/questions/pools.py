@@ -352,6 +352,40 @@ _GLOBAL = Question(
     ),
 )
 
+
+def _evenly(asked: Probe, operation: str) -> Array | None:
+    """Return the pool of equal windows, ⌊size/output⌋ apart, that end with the input."""
+    sizes, outputs = asked.keys["input"], asked.keys["output"]
+    stride = [n // o for n, o in zip(sizes, outputs, strict=True)]
+    kernel = [n - (o - 1) * s for n, o, s in zip(sizes, outputs, stride, strict=True)]
+    keys = {"input": sizes, "channels": asked.keys["channels"], "kernel": kernel, "stride": stride}
+    return value(replace(asked, operation=operation, keys=keys))
+
+
+def _adaptive(operation: str) -> Question:
+    """Return the question about an adaptive pool, the windows of which `operation` has."""
+    return Question(
+        id=f"adaptive_{operation}",
+        text=f"Adaptive pool ({operation}): which windows are there, if the output does not divide the size?",
+        meanings=(
+            meaning("⌊i·n/o⌋ to ⌈(i+1)·n/o⌉", "windows of unequal length that may overlap"),
+            Meaning("equal windows", "⌊n/o⌋ apart, all of the same length", lambda p: _evenly(p, operation)),
+        ),
+        sweep=lambda: tuple(
+            probe(
+                f"adaptive_{operation}",
+                {"output": o, "size": n},
+                lambda x: x * np.asarray(_TWELFTHS, dtype=x.dtype),
+                input=list(n),
+                output=list(o),
+                channels=2,
+            )
+            for o in ((2, 3), (3, 2), (4, 3))
+            for n in ((4, 6), (5, 7), (7, 5))
+        ),
+    )
+
+
 _LP = Question(
     id="lp_pool_sign",
     text="Power-average pool of an odd power: what becomes of negative values?",
@@ -366,15 +400,6 @@ _LP = Question(
 )
 
 QUESTIONS = (
-    _STRIDE,
-    _MAX_SAME,
-    _MAX_CEIL,
-    _NAN,
-    _NAN_GRADIENT,
-    _TIE,
-    _INDEX,
-    _AVERAGE_SAME,
-    _AVERAGE_CEIL,
-    _GLOBAL,
-    _LP,
-)
+    _STRIDE, _MAX_SAME, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL, _GLOBAL,
+    _adaptive("avg_pool"), _adaptive("max_pool"), _LP,
+)  # fmt: skip
