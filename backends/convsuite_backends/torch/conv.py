@@ -30,7 +30,7 @@ class Convolutions(TorchArrays):
 
     def conv_numerics(self, case: ConvCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare where 16-bit sums are rounded on the way."""
-        pads, kernels = _layout.pad_roundings(case, pass_), self._kernel_roundings(case, pass_)
+        pads, kernels = _layout.pad_roundings(case, pass_), kernel_roundings(case, pass_, self._on_gpu)
         whose = "torch's own CPU kernels (no oneDNN)" if kernels else "F.pad's gradient"
         note = f"{whose}: partial sums are rounded to {case.dtype}"
         return _layout.narrowed(declared, case, pads + kernels, note)
@@ -48,24 +48,25 @@ class Convolutions(TorchArrays):
             x, padding = _pad(case, x), "valid"
         return call(x, weight, bias, case.stride, padding, case.dilation, case.groups)
 
-    def _kernel_roundings(self, case: Case, pass_: Pass) -> int:
-        """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's, where they run, do not.
 
-        The weight's gradient, and the bias' too where there is a dilation, is kept in the dtype from sample to sample;
-        the input's from tap to tap.
-        """
-        if self._on_gpu or case.dtype not in _layout.HALVES or _onednn_has(case.dtype):
-            return 0
-        samples, taps, dilated = case.input_shape[0], prod(case.kernel), max(case.dilation) > 1
-        match pass_:
-            case Pass.GRAD_INPUT:
-                return 2 * taps if taps > 1 else 0
-            case Pass.GRAD_WEIGHT | Pass.GRAD_BIAS if pass_ is Pass.GRAD_WEIGHT or dilated:
-                return samples if samples > 1 else 0
+def kernel_roundings(case: Case, pass_: Pass, on_gpu: bool) -> int:
+    """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's, where they run, do not.
+
+    The weight's gradient, and the bias' too where there is a dilation, is kept in the dtype from sample to sample;
+    the input's from tap to tap.
+    """
+    if on_gpu or case.dtype not in _layout.HALVES or onednn_has(case.dtype):
         return 0
+    samples, taps, dilated = case.input_shape[0], prod(case.kernel), max(case.dilation) > 1
+    match pass_:
+        case Pass.GRAD_INPUT:
+            return 2 * taps if taps > 1 else 0
+        case Pass.GRAD_WEIGHT | Pass.GRAD_BIAS if pass_ is Pass.GRAD_WEIGHT or dilated:
+            return samples if samples > 1 else 0
+    return 0
 
 
-def _onednn_has(dtype: str) -> bool:
+def onednn_has(dtype: str) -> bool:
     """Tell whether torch gives 16-bit convolutions to oneDNN, which depends on the processor."""
     import torch
 

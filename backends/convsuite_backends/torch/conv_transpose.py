@@ -8,6 +8,7 @@ from convsuite.backend import Native
 from convsuite.case import INTEGERS, Numerics, Pass, Support
 from convsuite_backends import _layout
 from convsuite_backends.torch.arrays import TorchArrays
+from convsuite_backends.torch.conv import kernel_roundings, onednn_has
 
 if TYPE_CHECKING:
     from convsuite.operations.conv_transpose import ConvTransposeCase
@@ -29,8 +30,15 @@ class TransposedConvolutions(TorchArrays):
         return _layout.composition(_steps(case))
 
     def conv_transpose_numerics(self, case: ConvTransposeCase, pass_: Pass, declared: Numerics) -> Numerics:
-        """Declare where 16-bit sums are rounded on the way."""
-        return declared if _ends(case) else _layout.composed_numerics(declared, case, pass_)
+        """Declare where 16-bit sums are rounded on the way: in the kernels of the mirror's pass, and for the bias."""
+        if case.dtype not in _layout.HALVES:
+            return declared
+        mirrored = {Pass.FORWARD: Pass.GRAD_INPUT, Pass.GRAD_INPUT: Pass.FORWARD}.get(pass_, pass_)
+        kernels = kernel_roundings(case, mirrored, self._on_gpu)
+        apart = _ends(case) is None or not onednn_has(case.dtype)
+        added = pass_ is Pass.FORWARD and case.bias and apart
+        note = f"partial sums, or the sum before the bias, are rounded to {case.dtype}"
+        return _layout.narrowed(declared, case, kernels + added, note)
 
     def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call conv_transpose1d, 2d or 3d; crop or pad afterwards where its own arguments cannot say so."""
