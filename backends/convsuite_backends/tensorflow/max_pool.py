@@ -8,6 +8,7 @@ from convsuite.backend import Native
 from convsuite.case import INTEGERS, Case, Support
 from convsuite_backends import _layout, _pools
 from convsuite_backends.tensorflow.arrays import TensorFlowArrays
+from convsuite_backends.tensorflow.conv import no_window
 
 if TYPE_CHECKING:
     from convsuite.case import Numerics, Pass
@@ -80,7 +81,7 @@ class MaxPools(TensorFlowArrays):
             return "tf.nn.max_pool3d has no float16 on the CPU"
         if not self._on_gpu and not _layout.channels_last(case) and case.dtype not in self._onednn:
             return f"channels first takes oneDNN on the CPU, {self._why_not(case)}"
-        return ""
+        return "" if self._on_gpu or case.dtype in self._onednn else no_window(case)
 
     def _max_pool_gradient_lack(self, case: MaxPoolCase) -> str:
         eager = not self._on_gpu and not _layout.channels_last(case)
