@@ -196,6 +196,15 @@ def test_what_is_not_installed_is_said_and_is_no_failure(
     assert "jax: not installed" in capsys.readouterr().out
 
 
+def test_a_register_loses_no_framework_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "missing", lambda dialect: ("it",))
+    assert command.run_meaning((), "json") == 0
+    rows = msgspec.json.decode(capsys.readouterr().out, type=tuple[Row, ...])
+    assert set(rows) == set(register.recorded())
+
+
 def test_variants_of_which_the_same_is_true_share_a_line() -> None:
     call = 'keras.ops.conv(x, w, strides=stride, padding="same")'
     rows = [row for row in register.recorded() if row.call == call]
