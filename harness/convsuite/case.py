@@ -259,7 +259,8 @@ class Expected:
     low: NDArray[np.float64] | None
     magnitude: NDArray[np.float64]
     terms: int  # K: products accumulated into one output
-    integral: bool | NDArray[np.bool_]  # gate 1 may apply: operands are integers, and no quotient is rounded
+    # gate 1 may apply: operands are integers and no quotient is rounded; for all elements or, broadcast, for each
+    integral: bool | NDArray[np.bool_]
     sums: NDArray[np.float64] | None = None  # what partial sums may come to, where that is not the magnitude
 
 

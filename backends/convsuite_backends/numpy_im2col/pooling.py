@@ -138,17 +138,21 @@ def lp_pool(
     x: Values,
     *,
     power: float,
+    absolute: bool = True,
     kernel: Size,
     stride: Size | None = None,
     dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
 ) -> Values:
-    """Return each window's p-norm (Σ|x|^p)^(1/p), (N, C, *out), evaluated in float64; x is of a floating dtype."""
+    """Return each window's p-norm (Σ|x|^p)^(1/p), (N, C, *out), evaluated in float64; x is of a floating dtype.
+
+    Not `absolute`, it is (Σx^p)^(1/p).
+    """
     p = _power(power)
     floating(x)
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
-    return by_blocks(lambda part: _norms(part, p, axes), np.empty(out_shape(x.shape, axes), x.dtype), x)
+    return by_blocks(lambda part: _norms(part, p, axes, absolute), np.empty(out_shape(x.shape, axes), x.dtype), x)
 
 
 @np.errstate(all="ignore")
@@ -157,6 +161,7 @@ def lp_pool_gradient(
     grad_output: Values,
     *,
     power: float,
+    absolute: bool = True,
     kernel: Size,
     stride: Size | None = None,
     dilation: Size = 1,
@@ -165,7 +170,8 @@ def lp_pool_gradient(
 ) -> Values:
     """Return sign(x)·|x|^(p−1)·Σ grad·y^(1−p) over the windows that see x, evaluated in float64.
 
-    It is 0 where x is 0, where for p ≤ 1 there is none.
+    It is 0 where x is 0, where for p ≤ 1 there is none, and a window of norm 0 adds nothing. Not `absolute`, sign(x) is
+    left out, and |x| is x.
     """
     p = _power(power)
     floating(x, grad_output)
@@ -173,10 +179,12 @@ def lp_pool_gradient(
     check_grad(grad_output, x, axes)
 
     def gradient(part: Values, grad: Values) -> Values:
-        y = _norms(part, p, axes)
+        y = _norms(part, p, axes, absolute)
         to_sums = np.where(y == 0, 0, grad * y ** (1 - p))
-        slope = np.sign(part) * np.abs(part, dtype=np.float64) ** (p - 1)
-        return np.where(part == 0, 0, slope * window_spread(to_sums, axes, np.float64))
+        slope = _base(part, absolute) ** (p - 1)
+        if absolute:
+            slope = np.where(part == 0, 0, np.sign(part) * slope)
+        return slope * window_spread(to_sums, axes, np.float64)
 
     return by_blocks(gradient, np.empty(x.shape, x.dtype), x, grad_output)
 
@@ -280,8 +288,12 @@ def _power(power: float) -> float:
     return float(power)
 
 
-def _norms(x: Values, p: float, axes: Axes) -> Values:
-    return window_sum(np.abs(x, dtype=np.float64) ** p, axes, np.float64) ** (1 / p)
+def _norms(x: Values, p: float, axes: Axes, absolute: bool) -> Values:
+    return window_sum(_base(x, absolute) ** p, axes, np.float64) ** (1 / p)
+
+
+def _base(x: Values, absolute: bool) -> Values:
+    return np.abs(x, dtype=np.float64) if absolute else x.astype(np.float64)
 
 
 def _ignores(nan: str) -> bool:

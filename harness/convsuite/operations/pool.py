@@ -39,6 +39,20 @@ class PoolCase(Case):
         """Channels of input and output."""
         return self.input_shape[1]
 
+    @property
+    def output_sizes(self) -> tuple[int, ...]:
+        """Windows on each axis."""
+        return tuple(axis.count for axis in windows(self))
+
+    @property
+    def most_met(self) -> int:
+        """How many windows the position is in that is in most."""
+        return prod(map(window.most_met, windows(self)))
+
+    def meetings(self) -> list[NDArray[Any]]:
+        """Return, for each axis, the position that each window meets with each tap, (taps, windows); −1 for none."""
+        return [_met(axis, high) for axis, (_, high) in zip(windows(self), self.padding.pads, strict=True)]
+
 
 PoolT = TypeVar("PoolT", bound=PoolCase)
 AXES = (
@@ -120,7 +134,7 @@ def picture(case: PoolCase) -> PoolCase:
 
 def output_shape(case: PoolCase) -> tuple[int, ...]:
     """(N, C, *output). Only for a case without violations."""
-    return (*case.input_shape[:2], *(axis.count for axis in windows(case)))
+    return (*case.input_shape[:2], *case.output_sizes)
 
 
 def taps(case: PoolCase) -> Iterator[NDArray[Any]]:
@@ -130,8 +144,8 @@ def taps(case: PoolCase) -> Iterator[NDArray[Any]]:
     """
     import numpy as np
 
-    each = [_met(axis, high) for axis, (_, high) in zip(windows(case), case.padding.pads, strict=True)]
-    for tap in product(*(range(k) for k in case.kernel)):
+    each = case.meetings()
+    for tap in product(*(range(len(at)) for at in each)):
         found = np.zeros(1, dtype=np.int64)
         for axis, t, size in zip(each, tap, case.input_shape[2:], strict=True):
             both = (found[:, None] >= 0) & (axis[t] >= 0)
@@ -147,16 +161,23 @@ def _met(axis: window.Window, high: int) -> NDArray[Any]:
     return np.where((at >= 0) & (at < axis.size + min(high, 0)), at, -1)
 
 
+def in_a_row(case: PoolCase, x: NDArray[Any]) -> NDArray[Any]:
+    """Return (N, C, *input) as (N, C, positions + 1): one after another, and a zero at the end, which −1 reads."""
+    import numpy as np
+
+    size = prod(case.input_shape[2:])
+    row = np.zeros((*case.input_shape[:2], size + 1), x.dtype)
+    row[..., :size] = x.reshape(*case.input_shape[:2], size)
+    return row
+
+
 def sums(case: PoolCase, x: Real, arithmetic: Arithmetic) -> Real:
     """Return the sum of what each window sees, padding being zeros: a value of (N, C, *output)."""
     import numpy as np
 
     from convsuite.operations import columns
 
-    out = output_shape(case)
-    size = prod(case.input_shape[2:])
-    plane = np.zeros((*out[:2], size + 1))  # the last is the zero that −1 reads
-    plane[..., :size] = x.reshape(*out[:2], size)
+    out, plane = output_shape(case), in_a_row(case, x)
     total = np.zeros((arithmetic.parts, *out[:2], prod(out[2:])))
     for at in taps(case):
         arithmetic.add(total, (), columns.value(arithmetic, plane[..., at]))
@@ -176,7 +197,7 @@ def spread(case: PoolCase, shares: Real, arithmetic: Arithmetic) -> Real:
 
 def met(case: PoolCase) -> int:
     """How many windows the input position is in that is in most."""
-    return prod(map(window.most_met, windows(case)))
+    return case.most_met
 
 
 def terms(case: PoolCase, pass_: Pass) -> int:
