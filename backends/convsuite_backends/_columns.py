@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convsuite.case import Numerics, Support
+from convsuite.case import Level, Numerics, Pass, Support
 from convsuite.operations.patches import PatchesCase, met
 from convsuite.operations.window import span
 from convsuite_backends import _layout
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convsuite.operations.fold import FoldCase
+    from convsuite.operations.local_conv import LocalConvCase
 
     Reshape = Callable[[Any, tuple[int, ...]], Any]
     SegmentSum = Callable[[Any, NDArray[np.int32], int], Any]
@@ -69,3 +70,47 @@ def positions(case: PatchesCase) -> NDArray[np.int32]:
     steps = tuple(slice(None, None, step) for step in (*case.stride, *case.dilation))
     found: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(padded, spans)[steps]
     return found
+
+
+def local_support(case: LocalConvCase, patches: Support, framework: str, product: str) -> Support:
+    """Declare a locally connected convolution that is composed of patches and one product for each position."""
+    if patches.level is Level.UNSUPPORTED:
+        return patches
+    steps = [
+        step for step in (patches.reason, f"{product} of patches and weights: {framework} has no such call") if step
+    ]
+    return Support.composed("; ".join(steps))
+
+
+def local_product(
+    case: LocalConvCase, columns: Any, weight: Any, last: bool, reshape: Reshape, einsum: Callable[..., Any]
+) -> Any:
+    """Multiply patches, rows (tap, c), by a weight (*kernel, *out, C_in, C_out), a product for each position."""
+    n, c, *_ = case.input_shape
+    taps, out, filters = prod(case.kernel), case.output, case.out_channels
+    by_tap = reshape(weight, (taps, prod(out), c, filters))
+    if last:
+        y = einsum("nptc,tpco->npo", reshape(columns, (n, prod(out), taps, c)), by_tap)
+        return reshape(y, (n, *out, filters))
+    y = einsum("ntcp,tpco->nop", reshape(columns, (n, taps, c, prod(out))), by_tap)
+    return reshape(y, (n, filters, *out))
+
+
+def local_numerics(case: LocalConvCase, pass_: Pass, declared: Numerics, of_patches: Numerics, bias: bool) -> Numerics:
+    """Declare what it costs 16-bit sums that products are rounded before the bias, or each other, is added.
+
+    `of_patches` is what the patches declare of the same pass; `bias` that the bias' gradient is added up in 16 bits.
+    """
+    dtype = case.dtype
+    if dtype not in _layout.HALVES:
+        return declared
+    match pass_:
+        case Pass.FORWARD if case.bias:
+            return _layout.narrowed(declared, case, 1, f"the product is rounded to {dtype} before the bias is added")
+        case Pass.GRAD_INPUT:
+            roundings = 1 + (of_patches.intermediate_roundings or 0)
+            return _layout.narrowed(declared, case, roundings, f"products are rounded to {dtype} before they are added")
+        case Pass.GRAD_BIAS if bias:
+            additions = max(0, case.input_shape[0] - 1)
+            return _layout.narrowed(declared, case, additions, f"the bias' gradient is added up in {dtype}")
+    return declared

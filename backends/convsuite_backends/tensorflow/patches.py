@@ -25,7 +25,7 @@ class Patches(TensorFlowArrays):
             return Support.unsupported("tf.extract_volume_patches takes no dilation")
         if case.expect.error == "dilation" and case.rank == 3:
             return Support.unsupported("tf.extract_volume_patches takes no dilation, so none to refuse")
-        if lack := no_window(case):
+        if lack := no_window(case) or self._patches_lack(case):
             return Support.unsupported(lack)
         return _layout.composition(_steps(case))
 
@@ -59,6 +59,9 @@ class Patches(TensorFlowArrays):
             split = tf.reshape(y, (*y.shape[:-1], prod(case.kernel), case.channels))
             y = tf.reshape(tf.transpose(split, (*range(1 + case.rank), 2 + case.rank, 1 + case.rank)), y.shape)
         return y if _layout.channels_last(case) else tf.transpose(y, (0, 1 + case.rank, *range(1, 1 + case.rank)))
+
+    def _patches_lack(self, case: PatchesCase) -> str:
+        return ""
 
     def fold_support(self, case: FoldCase) -> Support:
         """Declare that TensorFlow has no such call."""
