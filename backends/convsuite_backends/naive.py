@@ -22,6 +22,7 @@ from convsuite_backends.numpy_im2col.sliding import Sliding, lowest, out_shape, 
 if TYPE_CHECKING:
     from convsuite.backend import Gradient
     from convsuite.case import Case
+    from convsuite.operations.avg_pool import AvgPoolCase
     from convsuite.operations.conv import ConvCase
     from convsuite.operations.max_pool import MaxPoolCase
 
@@ -67,6 +68,21 @@ class Naive(NumpyArrays):
         for n, c, *position in np.ndindex(y.shape):
             window = np.ix_(*(_seen(axis, p) for axis, p in zip(axes, position, strict=True)))
             y[n, c, *position] = x[n, c][window].max(initial=lowest(x.dtype))
+        return finish(y, "output", case)
+
+    @np.errstate(all="ignore")
+    def avg_pool(self, case: AvgPoolCase, x: Values) -> Values:
+        """Y[n, c, i, j] = X[n, c, window].sum() / how many positions count, on any number of spatial axes."""
+        if case.divisor == 0:
+            raise ValueError("divisor must not be 0")
+        x = to_channels_first(x, "input", case.layout)
+        axes = sliding(x.shape, **pool_options(case))
+        y = np.zeros(out_shape(x.shape, axes), x.dtype)
+        for n, c, *position in np.ndindex(y.shape):
+            seen = [_seen(axis, p) for axis, p in zip(axes, position, strict=True)]
+            within = [axis.declared[p] for axis, p in zip(axes, position, strict=True)]
+            count = prod(within) if case.count_include_pad else prod(map(len, seen))
+            y[n, c, *position] = _wide(x[n, c][np.ix_(*seen)]).sum() / (case.divisor or max(1, count))
         return finish(y, "output", case)
 
     def backward(self, case: Case) -> Gradient:

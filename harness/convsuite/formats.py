@@ -23,6 +23,11 @@ class Format:
         return 2.0**-self.bits if self.smallest_subnormal else 0.0
 
     @property
+    def smallest_normal(self) -> float:
+        """The smallest number that has all its bits; 0 for integers."""
+        return self.smallest_subnormal * 2.0 ** (self.bits - 1)
+
+    @property
     def lowest(self) -> float:
         """The least number: −largest, and one less for integers."""
         return -self.largest if self.smallest_subnormal else -self.largest - 1

@@ -100,8 +100,10 @@ def _cancelling(case: Case, operand: Operand) -> Real:
     Signs go +− in the input and ++−− in the output's gradient, so that the products of these two cancel as well.
     """
     large = min(256.0, _largest_integer(case) / 2)
-    if operand.role in ("weight", "bias"):
-        return _normal(case, operand) + (large if operand.role == "weight" else 0.0)
+    if operand.role in ("weight", "depthwise"):
+        return _normal(case, operand) + large
+    if operand.role in ("pointwise", "bias"):
+        return _normal(case, operand)
     period = 1 if operand.role == "input" else 2
     sign = 1.0 - 2.0 * (np.indices(operand.shape).sum(axis=0) // period % 2)
     return np.asarray(sign.ravel() * large + _normal(case, operand))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from convsuite.backend import Function
 from convsuite.case import Case
+from convsuite_backends.jax.adaptive import AdaptivePools
 from convsuite_backends.jax.avg_pool import AveragePools
 from convsuite_backends.jax.conv import Convolutions
 from convsuite_backends.jax.conv_transpose import TransposedConvolutions
 from convsuite_backends.jax.depthwise import DepthwiseConvolutions
 from convsuite_backends.jax.learning import Learning
+from convsuite_backends.jax.local_conv import LocalConvolutions
+from convsuite_backends.jax.lp_pool import PowerPools
 from convsuite_backends.jax.max_pool import MaxPools
 from convsuite_backends.jax.patches import Patches
 
@@ -19,8 +22,11 @@ class Jax(
     TransposedConvolutions,
     Learning,
     MaxPools,
+    PowerPools,
     AveragePools,
+    LocalConvolutions,
     Patches,
+    AdaptivePools,
 ):
     """jax.lax under jax.jit, in 64 bits where the case is; NCHW and OIHW unless the case asks for channels last."""
 

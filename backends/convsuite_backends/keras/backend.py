@@ -10,13 +10,16 @@ from convsuite_backends.jax.avg_pool import AveragePools as JaxAveragePools
 from convsuite_backends.jax.conv import Convolutions as JaxConvolutions
 from convsuite_backends.jax.conv_transpose import TransposedConvolutions as JaxTransposed
 from convsuite_backends.jax.depthwise import DepthwiseConvolutions as JaxDepthwise
+from convsuite_backends.keras.adaptive import AdaptivePoolLayers, AdaptivePools
 from convsuite_backends.keras.avg_pool import AveragePoolLayers, AveragePools
 from convsuite_backends.keras.conv import ConvolutionLayers, Convolutions, dilated, strided
 from convsuite_backends.keras.conv_transpose import TransposedConvolutionLayers, TransposedConvolutions
 from convsuite_backends.keras.depthwise import DepthwiseConvolutionLayers, DepthwiseConvolutions
 from convsuite_backends.keras.learning import Learning
+from convsuite_backends.keras.local_conv import LocalConvolutionLayers, LocalConvolutions
+from convsuite_backends.keras.lp_pool import PowerPoolLayers, PowerPools
 from convsuite_backends.keras.max_pool import MaxPoolLayers, MaxPools
-from convsuite_backends.keras.patches import Patches, PatchesLayers
+from convsuite_backends.keras.patches import PatchesLayers
 from convsuite_backends.tensorflow.avg_pool import AveragePools as TensorFlowAveragePools
 from convsuite_backends.tensorflow.conv import Convolutions as TensorFlowConvolutions
 from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions as TensorFlowTransposed
@@ -31,28 +34,34 @@ if TYPE_CHECKING:
 
     from convsuite.case import Case
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.local_conv import LocalConvCase
 
 
 class _Ops(
-    Patches,
+    LocalConvolutions,
     Convolutions,
     DepthwiseConvolutions,
     TransposedConvolutions,
     Learning,
     MaxPools,
+    PowerPools,
     AveragePools,
+    AdaptivePools,
 ):
     """Every operation that Keras has, by its functions."""
 
 
 class _Layers(
+    LocalConvolutionLayers,
     PatchesLayers,
     ConvolutionLayers,
     DepthwiseConvolutionLayers,
     TransposedConvolutionLayers,
     Learning,
     MaxPoolLayers,
+    PowerPoolLayers,
     AveragePoolLayers,
+    AdaptivePoolLayers,
 ):
     """Every operation that Keras has, by its layers."""
 
@@ -83,6 +92,9 @@ class KerasTensorFlow(_Ops, TensorFlowConvolutions, TensorFlowDepthwise, TensorF
         if case.dtype in INTEGERS:
             return f"TensorFlow has no depthwise convolution of {case.dtype}"
         return "" if strided(case) and dilated(case) else self._unequal_lack(case)  # of both, Keras makes two steps
+
+    def _product_sums_in_16_bits(self, case: LocalConvCase) -> bool:
+        return case.dtype not in self._onednn
 
 
 class KerasTensorFlowLayer(_Layers, KerasTensorFlow):

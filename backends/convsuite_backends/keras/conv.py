@@ -44,9 +44,7 @@ class Convolutions(KerasArrays):
         x, weight, padding = self._prepared(case, x, weight)
         order = "channels_last" if _layout.channels_last(case) else "channels_first"
         y = ops.conv(x, weight, case.stride, padding, data_format=order, dilation_rate=case.dilation)
-        if bias is None:
-            return y
-        return ops.add(y, bias if _layout.channels_last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+        return with_bias(case, y, bias)
 
     def _prepared(self, case: ConvCase, x: Native, weight: Native) -> tuple[Native, Native, str]:
         """Return the input, padded where Keras has no word for it, the weight, flipped if asked, and the word."""
@@ -154,7 +152,16 @@ def dilated(case: Case) -> bool:
     return max(case.dilation) > 1
 
 
-def pad(case: ConvCase, x: Native) -> Native:
+def with_bias(case: Case, y: Native, bias: Native) -> Native:
+    """Add the bias, where there is one."""
+    from keras import ops
+
+    if bias is None:
+        return y
+    return ops.add(y, bias if _layout.channels_last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+
+
+def pad(case: Case, x: Native) -> Native:
     """Pad, then crop where a pad is negative."""
     from keras import ops
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convsuite.case import Array, Case, Operand
     from convsuite.operations.conv import ConvCase
     from convsuite.operations.conv_transpose import ConvTransposeCase
+    from convsuite.operations.pool import PoolCase
 
 Values = NDArray[Any]
 
@@ -36,7 +37,8 @@ class NumpyArrays(Backend):
 
 def finish(result: Values, role: str, case: Case) -> Values:
     """Return a result (channels first) as native: rounded where the case is of bfloat16, in the case's layout."""
-    return from_channels_first(to_bfloat16(result) if case.dtype == "bfloat16" else result, role, case.layout)
+    rounds = case.dtype == "bfloat16" and role != "indices"
+    return from_channels_first(to_bfloat16(result) if rounds else result, role, case.layout)
 
 
 def from_channels_first(array: Values, role: str, layout: str) -> Values:
@@ -84,11 +86,15 @@ def transposed_options(case: ConvTransposeCase) -> dict[str, Any]:
     return _shared(case) | {"output_padding": case.output_padding}
 
 
+def sliding_options(case: Case) -> dict[str, Any]:
+    """Return the keyword arguments that say how a window slides."""
+    return {"stride": case.stride, "dilation": case.dilation, "padding": case.padding.pads}
+
+
+def pool_options(case: PoolCase) -> dict[str, Any]:
+    """Return the keyword arguments that a pool's case means to the engine."""
+    return sliding_options(case) | {"kernel": case.kernel, "ceil_mode": case.ceil_mode}
+
+
 def _shared(case: ConvCase) -> dict[str, Any]:
-    return {
-        "stride": case.stride,
-        "dilation": case.dilation,
-        "padding": case.padding.pads,
-        "groups": case.groups,
-        "flip": case.flip,
-    }
+    return sliding_options(case) | {"groups": case.groups, "flip": case.flip}

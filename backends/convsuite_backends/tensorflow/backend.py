@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convsuite.backend import Function
 from convsuite.case import Case, Pass, Support
+from convsuite_backends.tensorflow.adaptive import AdaptivePools
 from convsuite_backends.tensorflow.avg_pool import AveragePools
 from convsuite_backends.tensorflow.conv import Convolutions, beyond_int32, no_dtype, no_input_channels
 from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions
 from convsuite_backends.tensorflow.depthwise import DepthwiseConvolutions
 from convsuite_backends.tensorflow.learning import Learning
+from convsuite_backends.tensorflow.local_conv import LocalConvolutions
+from convsuite_backends.tensorflow.lp_pool import PowerPools
 from convsuite_backends.tensorflow.max_pool import MaxPools, no_3d_dtype
-from convsuite_backends.tensorflow.patches import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from convsuite.operations.conv_transpose import ConvTransposeCase
     from convsuite.operations.depthwise_conv import DepthwiseCase
     from convsuite.operations.learn_kernel import LearnKernelCase
+    from convsuite.operations.local_conv import LocalConvCase
     from convsuite.operations.max_pool import MaxPoolCase
+    from convsuite.operations.patches import PatchesCase
     from convsuite.operations.pool import PoolCase
 
 
@@ -31,8 +35,10 @@ class TensorFlow(
     TransposedConvolutions,
     Learning,
     MaxPools,
+    PowerPools,
     AveragePools,
-    Patches,
+    LocalConvolutions,
+    AdaptivePools,
 ):
     """Eager tf.nn with oneDNN; NHWC and HWIO unless the case asks for channels first."""
 
@@ -85,6 +91,14 @@ class TensorFlowXla(TensorFlow):
         return False
 
     def _conv_sums_in_16_bits(self, case: ConvCase, pass_: Pass) -> bool:
+        return False
+
+    def _patches_lack(self, case: PatchesCase) -> str:
+        if case.rank == 3:
+            return "XLA has no tf.extract_volume_patches"
+        return "XLA has no tf.image.extract_patches of int8" if case.dtype == "int8" else ""
+
+    def _product_sums_in_16_bits(self, case: LocalConvCase) -> bool:
         return False
 
     def max_pool_indices_support(self, case: MaxPoolCase) -> Support:

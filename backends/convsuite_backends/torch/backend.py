@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convsuite.backend import Function, Gradient, Native
 from convsuite.case import Case, Operand, Support
+from convsuite_backends.torch.adaptive import AdaptivePools
 from convsuite_backends.torch.arrays import laid_out
 from convsuite_backends.torch.avg_pool import AveragePools
 from convsuite_backends.torch.conv import Convolutions
 from convsuite_backends.torch.conv_transpose import TransposedConvolutions
 from convsuite_backends.torch.depthwise import DepthwiseConvolutions
 from convsuite_backends.torch.learning import Learning
+from convsuite_backends.torch.local_conv import LocalConvolutions
+from convsuite_backends.torch.lp_pool import PowerPools
 from convsuite_backends.torch.max_pool import MaxPools
-from convsuite_backends.torch.patches import Patches
 
 if TYPE_CHECKING:
     from convsuite.case import Array
@@ -26,8 +28,10 @@ class Torch(
     TransposedConvolutions,
     Learning,
     MaxPools,
+    PowerPools,
     AveragePools,
-    Patches,
+    LocalConvolutions,
+    AdaptivePools,
 ):
     """Eager PyTorch with its own defaults."""
 

@@ -52,15 +52,37 @@ class Operation(Protocol):
 
 def _load() -> dict[str, Operation]:
     from convsuite.operations import (
+        adaptive_avg_pool,
+        adaptive_max_pool,
+        avg_pool,
         conv,
         conv_transpose,
+        depthwise_conv,
+        fold,
+        learn_kernel,
+        local_conv,
+        lp_pool,
+        max_pool,
+        patches,
         receptive_field,
+        separable_conv,
     )
 
     modules = (
+        adaptive_avg_pool,
+        adaptive_max_pool,
+        avg_pool,
         conv,
         conv_transpose,
+        depthwise_conv,
+        fold,
+        learn_kernel,
+        local_conv,
+        lp_pool,
+        max_pool,
+        patches,
         receptive_field,
+        separable_conv,
     )
     return {m.NAME: m for m in cast("tuple[Operation, ...]", modules)}
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from convsuite.arithmetic import Arithmetic, Real
     from convsuite.operations.common import Common
+    from convsuite.operations.window import Window
 
 __all__ = ["output_shape", "picture", "terms", "work"]
 
@@ -92,13 +93,21 @@ def divisors(case: AvgPoolCase) -> NDArray[Any]:
 
     if case.divisor is not None:
         return np.full(output_shape(case)[2:], float(case.divisor))
-    counts = []
-    for axis, (low, high) in zip(pool.windows(case), case.padding.pads, strict=True):
-        first, end = (-low, axis.size + high) if case.count_include_pad else (0, axis.size + min(high, 0))
-        at = np.arange(axis.count)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - low
-        counts.append(((at >= first) & (at < end)).sum(axis=1))
+    counts = [(at >= 0).sum(axis=0) for at in case.meetings()]
+    if case.count_include_pad:
+        counts = [_within(axis, pads) for axis, pads in zip(pool.windows(case), case.padding.pads, strict=True)]
     product: NDArray[np.int64] = reduce(np.multiply.outer, counts)
     return np.maximum(product, 1.0)
+
+
+def _within(axis: Window, pads: tuple[int, int]) -> NDArray[Any]:
+    """Return how many taps of each window lie in the input or its declared padding."""
+    import numpy as np
+
+    low, high = pads
+    at = np.arange(axis.count)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - low
+    counts: NDArray[Any] = ((at >= -low) & (at < axis.size + high)).sum(axis=1)
+    return counts
 
 
 def reference(case: AvgPoolCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:

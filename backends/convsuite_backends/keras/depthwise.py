@@ -1,0 +1,135 @@
+"""Keras's depthwise and separable convolutions: keras.ops.depthwise_conv and separable_conv, and their layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
+from convsuite_backends import _layout
+from convsuite_backends._separable import SeparableByTwo
+from convsuite_backends.keras.arrays import KerasArrays
+from convsuite_backends.keras.conv import WORDS, pad, with_bias
+
+if TYPE_CHECKING:
+    from convsuite.operations.depthwise_conv import DepthwiseCase
+    from convsuite.operations.separable_conv import SeparableCase
+
+
+class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
+    """depthwise_conv and separable_conv by keras.ops."""
+
+    def depthwise_conv_support(self, case: DepthwiseCase) -> Support:
+        """Declare what Keras refuses, and what takes other calls beside the convolution."""
+        lack = self._depthwise_lack(case)
+        return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
+
+    def separable_conv_support(self, case: SeparableCase) -> Support:
+        """Declare the same."""
+        lack = self._depthwise_lack(case)
+        return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
+
+    def depthwise_conv_numerics(self, case: DepthwiseCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare what the framework below does, and what it costs that the bias is added afterwards."""
+        if pass_ is Pass.GRAD_BIAS:
+            return self.conv_numerics(case, pass_, declared)  # type: ignore[attr-defined, no-any-return]
+        below: Numerics = super().depthwise_conv_numerics(case, pass_, declared)  # type: ignore[misc]
+        return below if below.intermediate else _layout.composed_numerics(below, case, pass_)
+
+    def depthwise_conv(self, case: DepthwiseCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call keras.ops.depthwise_conv; other pads and a bias are calls of their own."""
+        from keras import ops
+
+        return with_bias(case, ops.depthwise_conv(*self._padded(case, x, weight)), bias)
+
+    def separable_conv(
+        self, case: SeparableCase, x: Native, depthwise: Native, pointwise: Native, bias: Native = None
+    ) -> Native:
+        """Call keras.ops.separable_conv, in the same way."""
+        from keras import ops
+
+        return with_bias(case, ops.separable_conv(*self._padded(case, x, depthwise, pointwise)), bias)
+
+    def _padded(self, case: Case, x: Native, *weights: Native) -> tuple[Any, ...]:
+        """Return the arguments that both functions take."""
+        word = _word(case)
+        order = "channels_last" if _layout.channels_last(case) else "channels_first"
+        return x if word else pad(case, x), *weights, case.stride, word or "valid", order, case.dilation
+
+    def _depthwise_lack(self, case: Case) -> str:
+        if case.rank == 3:
+            return "Keras has depthwise convolutions of one and two axes"
+        return self._depthwise_lack_below(case)
+
+    def _depthwise_lack_below(self, case: Case) -> str:
+        """Say what the framework below lacks, whatever Keras does."""
+        return ""
+
+    def _depthwise_steps(self, case: Case, bias: bool) -> list[str]:
+        """Say what is called beside the convolution."""
+        steps = ["keras.ops.pad before the convolution, which takes valid and same only"] if not _word(case) else []
+        if bias and not self._takes_bias:
+            steps.append("the bias is added: the functions of keras.ops take none")
+        return steps
+
+    _takes_bias = False
+
+
+class DepthwiseConvolutionLayers(DepthwiseConvolutions):
+    """A DepthwiseConv1D or 2D, SeparableConv1D or 2D layer, built once a geometry, with the case's weights."""
+
+    _takes_bias = True
+    _depthwise: tuple[Any, Any] = (None, None)  # the last case, and its layer
+
+    def depthwise_conv(self, case: DepthwiseCase, x: Native, weight: Native, bias: Native = None) -> Native:
+        """Call the layer as a function of its weights."""
+        return self._called(case, x, weight, bias)
+
+    def separable_conv(
+        self, case: SeparableCase, x: Native, depthwise: Native, pointwise: Native, bias: Native = None
+    ) -> Native:
+        """Call the layer as a function of its weights."""
+        return self._called(case, x, depthwise, pointwise, bias)
+
+    def _called(self, case: DepthwiseCase | SeparableCase, x: Native, *weights: Native) -> Native:
+        if self._depthwise[0] is not case:
+            self._depthwise = case, _layer(case)
+        x = x if _word(case) else pad(case, x)
+        return self._depthwise[1].stateless_call([w for w in weights if w is not None], [], x)[0]
+
+    def _depthwise_lack(self, case: Case) -> str:
+        if case.dtype in INTEGERS:
+            return "Keras layers compute in floating point"
+        if case.expect.error == "channels":
+            return "a Keras layer makes its weights to fit the input"
+        return super()._depthwise_lack(case)
+
+
+def _layer(case: DepthwiseCase | SeparableCase) -> Any:
+    from keras import layers
+
+    options = {
+        "strides": case.stride,
+        "padding": _word(case) or "valid",
+        "data_format": "channels_last" if _layout.channels_last(case) else "channels_first",
+        "dilation_rate": case.dilation,
+        "depth_multiplier": case.multiplier,
+        "use_bias": case.bias,
+        "dtype": case.dtype,
+    }
+    if case.operation == "depthwise_conv":
+        layer = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)[case.rank - 1](case.kernel, **options)
+    else:
+        layer = (layers.SeparableConv1D, layers.SeparableConv2D)[case.rank - 1](
+            case.out_channels, case.kernel, **options
+        )
+    n, channels, *sizes = case.input_shape
+    if not _word(case):
+        sizes = [size + low + high for size, (low, high) in zip(sizes, case.padding.pads, strict=False)]
+    layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
+    return layer
+
+
+def _word(case: Case) -> str | None:
+    """Return the padding as Keras's own argument, or None where pads must come first."""
+    return next((word for kind, word in WORDS.items() if _layout.same(case.padding.kinds, kind)), None)

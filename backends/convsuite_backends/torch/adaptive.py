@@ -1,0 +1,78 @@
+"""torch's adaptive pools: adaptive_avg_pool1d to 3d and adaptive_max_pool1d to 3d of torch.nn.functional."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convsuite.backend import Native
+from convsuite.case import INTEGERS, Numerics, Pass, Support
+from convsuite_backends import _layout, _pools
+from convsuite_backends.torch.arrays import TorchArrays
+from convsuite_backends.torch.max_pool import unbatched_or_empty
+
+if TYPE_CHECKING:
+    from convsuite.operations.adaptive import AdaptiveCase
+    from convsuite.operations.adaptive_avg_pool import AdaptiveAvgPoolCase
+    from convsuite.operations.adaptive_max_pool import AdaptiveMaxPoolCase
+
+
+class AdaptivePools(TorchArrays):
+    """adaptive_avg_pool and adaptive_max_pool."""
+
+    def adaptive_avg_pool_support(self, case: AdaptiveAvgPoolCase) -> Support:
+        """Declare what torch refuses."""
+        lack = _lack(case)
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def adaptive_max_pool_support(self, case: AdaptiveMaxPoolCase) -> Support:
+        """Declare that there are no integers, and that a NaN propagates."""
+        integer = f"torch's adaptive pools have no {case.dtype}" if case.dtype in INTEGERS else ""
+        lack = integer or _lack(case) or _pools.other_nan(case, "torch", "propagate")
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def adaptive_max_pool_gradient_support(self, case: AdaptiveMaxPoolCase) -> Support:
+        """Declare where the gradient goes."""
+        lack = _pools.other_tie(case, "torch", "last_nan")
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def adaptive_max_pool_indices_support(self, case: AdaptiveMaxPoolCase) -> Support:
+        """Declare the index as the gradient's place."""
+        return self.adaptive_max_pool_gradient_support(case)
+
+    def adaptive_avg_pool_numerics(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare that the CPU adds gradients up in 16 bits, each share rounded before."""
+        if self._on_gpu or not pass_.gradient or case.dtype not in _layout.HALVES or case.most_met == 1:
+            return declared
+        return _layout.narrowed(declared, case, None, f"torch adds the gradients of windows up in {case.dtype}")
+
+    def adaptive_max_pool_numerics(self, case: AdaptiveMaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare how 16-bit gradients are added up."""
+        return _pools.summed_in_halves(declared, case, pass_, "torch")
+
+    def adaptive_avg_pool(self, case: AdaptiveAvgPoolCase, x: Native) -> Native:
+        """Call adaptive_avg_pool1d, 2d or 3d."""
+        from torch.nn import functional
+
+        calls = (functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d)
+        return calls[case.rank - 1](x, case.output)
+
+    def adaptive_max_pool(self, case: AdaptiveMaxPoolCase, x: Native) -> Native:
+        """Call adaptive_max_pool1d, 2d or 3d."""
+        return _maxima(case, x, return_indices=False)
+
+    def adaptive_max_pool_indices(self, case: AdaptiveMaxPoolCase, x: Native) -> Native:
+        """Return what `return_indices` gives: flat positions in the input's plane."""
+        return _maxima(case, x, return_indices=True)[1]
+
+
+def _maxima(case: AdaptiveMaxPoolCase, x: Native, return_indices: bool) -> Native:
+    from torch.nn import functional
+
+    calls: Any = (functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d)
+    return calls[case.rank - 1](x, case.output, return_indices)
+
+
+def _lack(case: AdaptiveCase) -> str:
+    if case.expect.error == "output" and min(case.output) == 0:
+        return "torch answers with an empty output where none is asked for"
+    return unbatched_or_empty(case)
