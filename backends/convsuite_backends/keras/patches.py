@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
@@ -21,6 +20,8 @@ class Patches(Convolutions):
 
     def patches_support(self, case: PatchesCase) -> Support:
         """Declare what the convolution lacks that extract_patches is, and what is called beside it."""
+        if len(case.input_shape) == case.rank + 1:
+            return Support.unsupported("Keras reads an input with one axis less as one sample without a batch axis")
         convolution = _convolution(case)
         if lack := self._conv_lack(convolution) or self._conv_lack_below(convolution):
             return Support.unsupported(lack)
@@ -49,7 +50,7 @@ class Patches(Convolutions):
         if case.order == "channel_last":
             return y
         at = 1 + case.rank if last else 1
-        split = ops.reshape(y, (*y.shape[:at], prod(case.kernel), case.channels, *y.shape[at + 1 :]))
+        split = ops.reshape(y, (*y.shape[:at], y.shape[at] // case.channels, case.channels, *y.shape[at + 1 :]))
         return ops.reshape(ops.swapaxes(split, at, at + 1), y.shape)
 
     def fold_support(self, case: FoldCase) -> Support:
