@@ -117,9 +117,12 @@ def test_float64_is_finer_than_float64():
     assert np.any(expected.low != 0)
 
 
-@pytest.mark.parametrize("fill_", ["normal", "wide", "special"])
-def test_patches_must_be_the_very_values(fill_):
-    c = case("patches", input=[5, 4], kernel=2, fill=fill_, dtype="float32")
+@pytest.mark.parametrize(
+    "keys",
+    [{"input": [5, 4], "fill": "normal"}, {"input": [5, 4], "fill": "special"}, {"input": {"values": [[2.0**126, 1]]}}],
+)
+def test_patches_must_be_the_very_values(keys):
+    c = case("patches", kernel=[1, 2], dtype="float32", **keys)
     expected = of(c).reference(c, fill(c), Pass.FORWARD)
     right = round_to(expected.value, "float32")
     assert judge(right, "float32", expected, "float32", FLOAT64).right
