@@ -26,7 +26,7 @@ WINDOWS = [
     {"kernel": [2, 1, 2], "stride": [1, 2, 1], "padding": "full"},
 ]
 SIZES = [6, 5, 3]
-FLOAT64 = Numerics(accumulator="float64")
+FLOAT32 = Numerics(accumulator="float32")
 
 
 def case(operation: str, **keys: Any) -> Any:
@@ -125,11 +125,11 @@ def test_patches_must_be_the_very_values(keys):
     c = case("patches", kernel=[1, 2], dtype="float32", **keys)
     expected = of(c).reference(c, fill(c), Pass.FORWARD)
     right = round_to(expected.value, "float32")
-    assert judge(right, "float32", expected, "float32", FLOAT64).right
+    assert judge(right, "float32", expected, "float32", FLOAT32).right
     finite = np.argwhere(np.isfinite(right) & (right != 0))[0]
     wrong = right.copy()
     wrong[tuple(finite)] = np.nextafter(wrong[tuple(finite)], np.float32(np.inf))  # by one unit in the last place
-    assert judge(wrong, "float32", expected, "float32", FLOAT64).wrong == 1
+    assert judge(wrong, "float32", expected, "float32", FLOAT32).wrong == 1
 
 
 def test_keras_2_weights_are_taken_as_they_are():
