@@ -8,6 +8,7 @@ from convsuite.backend import Native
 from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _layout
 from convsuite_backends._separable import SeparableByTwo
+from convsuite_backends.jax.max_pool import no_window
 from convsuite_backends.keras.arrays import KerasArrays
 from convsuite_backends.keras.conv import WORDS, pad, with_bias
 
@@ -59,7 +60,11 @@ class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
     def _depthwise_lack(self, case: Case) -> str:
         if case.rank == 3:
             return "Keras has depthwise convolutions of one and two axes"
-        return self._depthwise_lack_below(case)
+        return self._depthwise_answers_below(case) or self._depthwise_lack_below(case)
+
+    def _depthwise_answers_below(self, case: Case) -> str:
+        """Say what the framework below answers by design where others refuse."""
+        return no_window(case) if self.name == "jax" else ""
 
     def _depthwise_lack_below(self, case: Case) -> str:
         """Say what the framework below lacks, whatever Keras does."""
@@ -103,6 +108,9 @@ class DepthwiseConvolutionLayers(DepthwiseConvolutions):
         if case.expect.error == "channels":
             return "a Keras layer makes its weights to fit the input"
         return super()._depthwise_lack(case)
+
+    def _depthwise_answers_below(self, case: Case) -> str:
+        return ""  # a layer checks its window itself
 
 
 def _layer(case: DepthwiseCase | SeparableCase) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
 from convsuite.case import INTEGERS, Numerics, Pass, Support
+from convsuite.operations import adaptive_avg_pool
 from convsuite_backends import _layout, _pools
 from convsuite_backends.torch.arrays import TorchArrays
 from convsuite_backends.torch.max_pool import unbatched_or_empty
@@ -40,8 +41,17 @@ class AdaptivePools(TorchArrays):
         return self.adaptive_max_pool_gradient_support(case)
 
     def adaptive_avg_pool_numerics(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
-        """Declare that the CPU adds gradients up in 16 bits, each share rounded before."""
-        if self._on_gpu or not pass_.gradient or case.dtype not in _layout.HALVES or case.most_met == 1:
+        """Declare what the CPU rounds on the way: 16-bit gradients as it adds them up, and all of three axes.
+
+        There it divides by the length of one axis after another, in 16 bits after a sum in 16 bits.
+        """
+        if self._on_gpu or (case.rank == 3 and case.whole):
+            return declared
+        half, terms = case.dtype in _layout.HALVES, adaptive_avg_pool.terms(case, pass_)
+        if case.rank == 3:
+            note = "torch divides by the length of one axis after another" + (f", all in {case.dtype}" if half else "")
+            return _layout.narrowed(declared, case, terms + 2 if half else 2, note)
+        if not half or not pass_.gradient or terms == 1:
             return declared
         return _layout.narrowed(declared, case, None, f"torch adds the gradients of windows up in {case.dtype}")
 
