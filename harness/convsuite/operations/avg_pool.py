@@ -68,7 +68,7 @@ AXES = (
     axes.yes_no("divisor", lambda c: c.divisor is not None),
     axes.passes(PASSES),
 )
-EXCLUSIONS = axes.EVERYWHERE
+EXCLUSIONS = (axes.NO_GRAD_OUTPUT, axes.ONE_AXIS)
 
 
 def resolve(entry: AvgPoolEntry, common: Common) -> AvgPoolCase:

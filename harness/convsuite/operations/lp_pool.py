@@ -97,7 +97,7 @@ AXES = (
     axes.passes(PASSES),
 )
 EXCLUSIONS = (
-    *axes.EVERYWHERE,
+    axes.ONE_AXIS,
     axes.Exclusion(
         firsts=axes.values("power", "below 1", "fraction"),
         seconds=axes.values("absolute", "no"),
