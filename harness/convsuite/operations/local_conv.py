@@ -103,7 +103,7 @@ AXES = (
     axes.DILATION,
     axes.PADDING,
     axes.LAYOUT,
-    axes.FILL,
+    axes.fills(("integers", "normal", "cancelling", "special")),  # those that ask different things of sums
     axes.yes_no("several channels", lambda c: c.input_shape[1] > 1),
     axes.BIAS,
     axes.MEMORY_OF_INPUT,

@@ -73,7 +73,7 @@ AXES = (
     axes.DILATION,
     axes.PADDING,
     axes.LAYOUT,
-    axes.FILL,
+    axes.fills(("integers", "normal", "special")),  # nothing is multiplied: the others show no more
     axes.Axis("order", ORDERS, lambda c: (c.order,)),
     axes.yes_no("several channels", lambda c: c.channels > 1),
     axes.MEMORY_OF_INPUT,
