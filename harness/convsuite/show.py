@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from convsuite import operations
 from convsuite.case import Case, Literal, Operand, Pass
 from convsuite.drawing import NAMES, WIDTH, axes, draw_axes, draw_plane, legend, pads_in_words
-from convsuite.operations import conv_transpose, window
+from convsuite.operations import conv_transpose, local_conv, window
 from convsuite.operations.conv_transpose import ConvTransposeCase
 
 if TYPE_CHECKING:
@@ -94,7 +94,11 @@ def _parameters(case: Case, broken: list[CaseError]) -> Rows:
 
 
 def _operand(operand: Operand, case: Case) -> str:
-    shape = _shape(operand.shape, operand.role, transposed=case.operation == conv_transpose.NAME)
+    if operand.role == "weight" and case.operation == local_conv.NAME:
+        names = ("C_out", "C_in", *(f"k{n}" for n in _names(case.rank)), *(f"out{n}" for n in _names(case.rank)))
+        shape = _named(operand.shape, names)
+    else:
+        shape = _shape(operand.shape, operand.role, transposed=case.operation == conv_transpose.NAME)
     return f"{shape}{'  written out' if operand.literal else ''}"
 
 
@@ -103,6 +107,10 @@ def _shape(shape: tuple[int, ...], role: str, transposed: bool = False) -> str:
     spatial = _names(len(shape) - 2)
     channels = ("C_in", "C_out/groups") if transposed else ("C_out", "C_in/groups")
     names = {"weight": (*channels, *(f"k{n}" for n in spatial)), "bias": ("C_out",)}.get(role, ("N", "C", *spatial))
+    return _named(shape, names)
+
+
+def _named(shape: tuple[int, ...], names: tuple[str, ...]) -> str:
     if len(names) != len(shape):
         return f"{shape}"
     return f"{shape}  " + " ".join(f"{name}={n}" for name, n in zip(names, shape, strict=True))
