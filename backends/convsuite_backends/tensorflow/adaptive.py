@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convsuite.backend import Native
-from convsuite.case import Support
+from convsuite.case import Numerics, Pass, Support
 from convsuite_backends import _layout, _pools, _reductions
 from convsuite_backends.tensorflow.arrays import TensorFlowArrays
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 class AdaptivePools(TensorFlowArrays):
     """adaptive_avg_pool and adaptive_max_pool."""
+
+    _eigen = True  # TensorFlow's own kernels reduce, and not XLA
+
+    def adaptive_avg_pool_gradient_support(self, case: AdaptiveAvgPoolCase) -> Support:
+        """Declare what the gradient lacks."""
+        lack = self._broadcast_lack(case)
+        return Support.unsupported(lack) if lack else Support.native()
+
+    def adaptive_avg_pool_numerics(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        """Declare that float16 is added up in itself on the CPU; bfloat16 is not."""
+        if pass_.gradient or case.dtype != "float16" or self._on_gpu or not self._eigen:
+            return declared
+        return _layout.narrowed(declared, case, None, "tf.reduce_mean adds float16 up in float16")
 
     def adaptive_avg_pool_support(self, case: AdaptiveAvgPoolCase) -> Support:
         """Declare which windows tf.reduce_mean can take."""
@@ -30,8 +43,12 @@ class AdaptivePools(TensorFlowArrays):
 
     def adaptive_max_pool_gradient_support(self, case: AdaptiveMaxPoolCase) -> Support:
         """Declare where the gradient goes."""
-        lack = _reductions.shared_evenly(case, "tf.reduce_max")
+        lack = self._broadcast_lack(case) or _reductions.shared_evenly(case, "tf.reduce_max")
         return Support.unsupported(lack) if lack else Support.native()
+
+    def _broadcast_lack(self, case: AdaptiveCase) -> str:
+        eight = case.rank == 3 and not case.whole and self._eigen
+        return "the gradient broadcasts eight axes, which TensorFlow's kernels do not" if eight else ""
 
     def adaptive_avg_pool(self, case: AdaptiveAvgPoolCase, x: Native) -> Native:
         """Call tf.reduce_mean over all of space, or over each window."""

@@ -53,6 +53,8 @@ class TensorFlowNoOnednn(TensorFlow):
 class TensorFlowXla(TensorFlow):
     """tf.function(jit_compile=True): the same calls, compiled by XLA."""
 
+    _eigen = False
+
     def compile(self, function: Function, case: Case) -> Function:
         """Return the function compiled for one geometry."""
         import tensorflow as tf
