@@ -55,7 +55,8 @@ def pad_chosen(case: MaxPoolCase, pad: str) -> str:
 
 def declared_first(case: Case) -> Support:
     """Declare, for a backend that knows `tie: first` only, a max pool's cases that lead elsewhere."""
-    lack = other_tie(cast("MaxPoolCase", case), "it", "first") if case.operation in ("max_pool", "adaptive_max_pool") else ""
+    maxima = case.operation in ("max_pool", "adaptive_max_pool")
+    lack = other_tie(cast("MaxPoolCase", case), "it", "first") if maxima else ""
     return Support.unsupported(lack) if lack else Support.native()
 
 
