@@ -34,6 +34,8 @@ class AdaptivePools(KerasArrays):
         """Declare where the gradient goes, which the framework below decides."""
         if case.whole or self.name == "jax":
             lack = _reductions.shared_evenly(case, "keras.ops.max" if case.whole else "jnp.max")
+        elif self.name == "tensorflow" and case.rank > 1 and case.ties:
+            lack = "Keras on TensorFlow pools axis by axis, and so takes another of equal maxima"
         else:
             tie = "last_nan" if self.name == "torch" else "all" if case.rank == 3 else "leading_nan"
             lack = _pools.other_tie(case, f"Keras on {self.name}", tie)
