@@ -38,7 +38,7 @@ class Naive(NumpyArrays):
 
     def support(self, case: Case) -> Support:
         """Decline what would take minutes, and what a maximum does not do here."""
-        count = 0 if case.expect.error else prod(of(case).output_shape(case))
+        count = 0 if of(case).violations(case) else prod(of(case).output_shape(case))
         if count > MOST_OUTPUTS:
             return Support.unsupported(f"too slow for literal loops ({count} outputs, at most {MOST_OUTPUTS})")
         lack = other_nan(cast("MaxPoolCase", case), "NumPy", "propagate") if case.operation == "max_pool" else ""

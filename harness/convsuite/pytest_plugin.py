@@ -32,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a backend or a variant of one, e.g. torch:compile; repeatable [default: all that are installed]",
     )  # fmt: skip
     add("--convsuite-all-variants", action="store_true", help="every variant of every backend (or of those named)")
-    add("--convsuite-level", choices=("smoke", "default", "full", "large"), help="how many cases; each level includes the last")
+    levels = ("smoke", "default", "full", "large")
+    add("--convsuite-level", choices=levels, help="how many cases; each level includes the last")
     add("--convsuite-device", default="cpu", metavar="DEVICE", help="where backends compute, e.g. cuda [default: cpu]")
     add(
         "--convsuite-timeout", type=_seconds, default=60.0, metavar="S",

@@ -59,13 +59,20 @@ def passes(operation: tuple[Pass, ...]) -> Axis:
 
 
 def dtypes(names: tuple[str, ...]) -> Axis:
-    """Return the axis of dtypes, for an operation that has some of them only."""
-    return Axis("dtype", names, lambda c: (c.dtype,))
+    """Return the axis of some dtypes; others that a case may have are not paired with all else."""
+    return Axis("dtype", names, lambda c: (c.dtype,) if c.dtype in names else ())
+
+
+def ranks(names: tuple[str, ...]) -> Axis:
+    """Return the axis of some ranks; others are not paired with all else."""
+    return Axis("rank", names, lambda c: (str(c.rank),) if str(c.rank) in names else ())
 
 
 def fills(names: tuple[str, ...]) -> Axis:
-    """Return the axis of fills; a case with values written out has no fill."""
-    return Axis("fill", names, lambda c: () if any(o.literal for o in c.operands) else (c.fill,))
+    """Return the axis of some fills; a case with values written out has none, others are not paired with all else."""
+    return Axis(
+        "fill", names, lambda c: (c.fill,) if c.fill in names and not any(o.literal for o in c.operands) else ()
+    )
 
 
 def _batch(case: Case) -> tuple[str, ...]:
@@ -105,7 +112,7 @@ def _memory(role: str) -> Callable[[Case], tuple[str, ...]]:
 _NAMED_PADS = tuple(k for k in PADDING_KINDS if k != "explicit")
 STEPS = ("1", "over 1", "unequal")
 
-RANK = Axis("rank", ("1", "2", "3"), lambda c: (str(c.rank),))
+RANK = ranks(("1", "2", "3"))
 DTYPE = dtypes(DTYPES)
 BATCH = Axis("batch", ("1", "several"), _batch)
 KERNEL = Axis("kernel", ("1", "odd", "even", "unequal"), _kernel)

@@ -67,7 +67,7 @@ class DepthwiseCase(conv.ConvCase):
 ENTRY = DepthwiseEntry
 CASE = DepthwiseCase
 MULTIPLIER = axes.Axis("multiplier", ("1", "over 1"), lambda c: ("1" if c.multiplier == 1 else "over 1",))
-RANK = axes.Axis("rank", ("1", "2"), axes.RANK.of)
+RANK = axes.ranks(("1", "2"))
 FILL = axes.fills(("integers", "normal"))
 CHANNELS = axes.Axis("channels", ("1", "several"), lambda c: ("1" if c.input_shape[1] == 1 else "several",))
 # three axes, memory formats, integers, other fills: what has them computes groups of a convolution, which `conv` pairs
