@@ -30,7 +30,8 @@ class Convolutions(TorchArrays):
 
     def conv_numerics(self, case: ConvCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare where 16-bit sums are rounded on the way."""
-        pads, kernels = _layout.pad_roundings(case, pass_), kernel_roundings(case, pass_, self._on_gpu)
+        own = not self._on_gpu and case.dtype in _layout.HALVES and not onednn_has(case.dtype)
+        pads, kernels = _layout.pad_roundings(case, pass_), kernel_roundings(case, pass_) if own else 0
         whose = "torch's own CPU kernels (no oneDNN)" if kernels else "F.pad's gradient"
         note = f"{whose}: partial sums are rounded to {case.dtype}"
         return _layout.narrowed(declared, case, pads + kernels, note)
@@ -49,14 +50,12 @@ class Convolutions(TorchArrays):
         return call(x, weight, bias, case.stride, padding, case.dilation, case.groups)
 
 
-def kernel_roundings(case: Case, pass_: Pass, on_gpu: bool) -> int:
-    """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's, where they run, do not.
+def kernel_roundings(case: Case, pass_: Pass) -> int:
+    """Return how often torch's own CPU kernels round a 16-bit sum; oneDNN's do not.
 
     The weight's gradient, and the bias' too where there is a dilation, is kept in the dtype from sample to sample;
     the input's from tap to tap.
     """
-    if on_gpu or case.dtype not in _layout.HALVES or onednn_has(case.dtype):
-        return 0
     samples, taps, dilated = case.input_shape[0], prod(case.kernel), max(case.dilation) > 1
     match pass_:
         case Pass.GRAD_INPUT:

@@ -33,10 +33,10 @@ class TransposedConvolutions(TorchArrays):
         """Declare where 16-bit sums are rounded on the way: in the kernels of the mirror's pass, and for the bias."""
         if case.dtype not in _layout.HALVES:
             return declared
+        own = not self._on_gpu and (not onednn_has(case.dtype) or _adds_much(case))
         mirrored = {Pass.FORWARD: Pass.GRAD_INPUT, Pass.GRAD_INPUT: Pass.FORWARD}.get(pass_, pass_)
-        kernels = kernel_roundings(case, mirrored, self._on_gpu)
-        apart = _ends(case) is None or not onednn_has(case.dtype)
-        added = pass_ is Pass.FORWARD and case.bias and apart
+        kernels = kernel_roundings(case, mirrored) if own else 0
+        added = pass_ is Pass.FORWARD and case.bias and (own or _ends(case) is None)
         note = f"partial sums, or the sum before the bias, are rounded to {case.dtype}"
         return _layout.narrowed(declared, case, kernels + added, note)
 
@@ -67,6 +67,12 @@ def _ends(case: ConvTransposeCase) -> Ends | None:
     fits = all(0 <= p < max(s, d) for p, s, d in zip(more, case.stride, case.dilation, strict=True))
     padding = tuple(low for low, _ in case.cropped)
     return (padding, more) if fits and min(padding) >= 0 else None
+
+
+def _adds_much(case: ConvTransposeCase) -> bool:
+    """Tell whether torch is asked for an output_padding of a stride or more, which oneDNN does not have."""
+    ends = _ends(case)
+    return ends is not None and any(more >= s for more, s in zip(ends[1], case.stride, strict=True))
 
 
 def _steps(case: ConvTransposeCase) -> list[str]:
