@@ -8,7 +8,7 @@ from convsuite.backend import Native
 from convsuite.case import Numerics, Pass, Support
 from convsuite_backends import _layout, _pools
 from convsuite_backends.jax.arrays import JaxArrays
-from convsuite_backends.jax.max_pool import no_window, over_space
+from convsuite_backends.jax.max_pool import cropped, no_window, over_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class AveragePools(JaxArrays):
 
 def summed(case: PoolCase, x: Native) -> Native:
     """Return the sum of each window, padding being zeros."""
-    return _reduced(case, x[over_space(case, _layout.kept(case), slice(None))], _pools.grown(case))
+    return _reduced(case, cropped(case, x), _pools.grown(case))
 
 
 def _reduced(case: PoolCase, x: Native, pads: Sequence[tuple[int, int]]) -> Native:

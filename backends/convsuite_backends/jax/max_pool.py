@@ -42,10 +42,8 @@ class MaxPools(JaxArrays):
         import jax
         import numpy as np
 
-        if case.padding.negative:
-            x = x[over_space(case, _layout.kept(case), slice(None))]
         return jax.lax.reduce_window(
-            x,
+            cropped(case, x),
             np.asarray(_pools.lowest(case), x.dtype),
             jax.lax.max,
             over_space(case, case.kernel, 1),
@@ -53,6 +51,11 @@ class MaxPools(JaxArrays):
             over_space(case, _pools.grown(case), (0, 0)),
             window_dilation=over_space(case, case.dilation, 1),
         )
+
+
+def cropped(case: Case, x: Native) -> Native:
+    """Return the input without what negative pads take away."""
+    return x[over_space(case, _layout.kept(case), slice(None))] if case.padding.negative else x
 
 
 def over_space(case: Case, values: Sequence[Any], other: Any) -> tuple[Any, ...]:
