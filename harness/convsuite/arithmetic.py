@@ -106,24 +106,37 @@ def evaluate(
     dtype: str,
     terms: int,
     whole: bool = True,
+    read: Sequence[bool] | None = None,
 ) -> Expected:
     """Evaluate a definition in the arithmetic that the dtype needs, and once more on absolute values.
 
-    `whole` says that float64 is exact on integers as far as it holds their sums, which a division may end.
-    A magnitude is NaN where an operand is NaN or infinite, so that an infinite one means that float64 overflowed.
+    `whole` says that float64 is exact on integers as far as it holds their sums, which a division may end; `read`,
+    which of the arrays the definition reads, where not all of them. Where an array holds a NaN or an infinity, gate 1
+    may apply to the elements that depend on integers only. A magnitude is NaN where an operand is NaN or infinite, so
+    that an infinite one means that float64 overflowed.
     """
     exact = [np.asarray(a, dtype=np.float64) for a in arrays]
-    integral = all(bool(np.all(np.isfinite(a)) and np.all(a == np.trunc(a))) for a in exact)
+    asked = [a for a, is_read in zip(exact, read or [True] * len(exact), strict=False) if is_read]
+    whole_numbers = all(bool(np.all(_whole(a))) for a in asked)
     plain = Float64()
     with np.errstate(all="ignore"):
         magnitude = value(plain, [np.where(np.isfinite(a), np.abs(a), np.nan) for a in exact])[0]
-        if dtype != "float64" or (whole and integral and bool(np.all(magnitude <= 2.0**53))):
+        integral: bool | NDArray[np.bool_] = whole_numbers
+        if not all(bool(np.isfinite(a).all()) for a in asked):
+            integral = ~np.isnan(value(plain, [np.where(_whole(a), np.abs(a), np.nan) for a in exact])[0])
+        if dtype != "float64" or (whole and whole_numbers and bool(np.all(magnitude <= 2.0**53))):
             return Expected(value=value(plain, exact)[0], low=None, magnitude=magnitude, terms=terms, integral=integral)
         high, low = value(DoubleDouble(), exact)
         finite = np.isfinite(high)
         if not finite.all():  # TwoSum makes NaN of an infinity; IEEE arithmetic knows better
             high, low = np.where(finite, high, value(plain, exact)[0]), np.where(finite, low, 0.0)
     return Expected(value=high, low=low, magnitude=magnitude, terms=terms, integral=integral)
+
+
+def _whole(a: Real) -> NDArray[np.bool_]:
+    """Tell where an array holds integers."""
+    whole: NDArray[np.bool_] = np.isfinite(a) & (a == np.trunc(a))
+    return whole
 
 
 def _two_sum(a: Real, b: Real) -> tuple[Real, Real]:

@@ -187,6 +187,14 @@ class Case:
         """True where the gradient to any operand is asked for."""
         return any(p.gradient for p in self.passes)
 
+    def read_by(self, pass_: Pass) -> tuple[bool, ...]:
+        """Tell of each operand whether a pass of a product reads it: a gradient reads all but its own, and no bias."""
+        if pass_ is Pass.GRAD_BIAS:
+            return tuple(o.role == "grad_output" for o in self.operands)
+        if pass_.gradient:
+            return tuple(o.role not in (pass_.role, "bias") for o in self.operands)
+        return tuple(o.role != "grad_output" for o in self.operands)
+
     @property
     def memory_formats(self) -> tuple[str, ...]:
         """The memory formats that the operands ask for, without `contiguous`."""

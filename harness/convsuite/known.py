@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from convsuite.backend import Registered, registered
-from convsuite.case import Case, Outcome, Pass, Status
+from convsuite.case import Case, Level, Outcome, Pass, Status
 from convsuite.entry import PassName
 from convsuite.errors import KnownFailureError
 from convsuite.sources import KNOWN_FAILURES
@@ -187,8 +187,10 @@ def _outlived(known: Listed, outcome: Outcome) -> Outcome:
     """Return the finding that a listed failure no longer happens: it passed, or is not even tried any more."""
     if outcome.status is Status.PASSED:
         now = "it passed"
-    else:
+    elif outcome.support.level is Level.UNSUPPORTED:
         now = f"it is declared unsupported now ({outcome.support.reason}); remove the entry or the declaration"
+    else:
+        now = f"nothing can be said of it now ({outcome.message}); remove the entry or the declaration"
     said = f"listed in {known.place} as {known.entry.status}, but {now}"
     text = f"{said}: {known.entry.reason} ({known.entry.link})"
     return replace(outcome, status=Status.FIXED_UPSTREAM, message=text, known=known.entry.link)

@@ -7,24 +7,25 @@ platform nor NumPy's version can change a case.
 from __future__ import annotations
 
 import hashlib
-from math import isqrt, prod
+from math import gcd, isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convsuite.case import Case, Operand
+from convsuite.case import Case, Operand, Pass
 from convsuite.dtypes import round_to
 from convsuite.formats import FORMATS
 from convsuite.operations import of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
 
 __all__ = ["fill"]
+_TRIED = 256  # places of an input that are tried for one that is seen
 
 
 def fill(case: Case) -> tuple[NDArray[Any], ...]:
@@ -69,21 +70,28 @@ def _integers(case: Case, operand: Operand) -> Real:
 
 
 def _distinct(case: Case, operand: Operand) -> Real:
-    """Integers in a random order, no two of a plane the same as far as the dtype has as many: no window has a tie."""
-    form, plane = FORMATS[case.dtype], prod(operand.shape[2:])
-    most = int(min(2.0**form.bits, form.largest))
-    order = np.argsort(_raw(case, operand)[0].reshape(-1, plane), axis=1, kind="stable")
-    values: Real = (order % (2 * most + 1) - min(plane // 2, most)).astype(np.float64)
+    """Non-zero integers in a random order, no two the same, where the dtype has as many.
+
+    Else no two of a plane are, as far as there are as many: no window has a tie. Planes then begin where the one before
+    them ended, so that two of a single position differ, too.
+    """
+    form, size, plane = FORMATS[case.dtype], prod(operand.shape), prod(operand.shape[2:])
+    count = min(size, 2 * int(min(2.0**form.bits, form.largest)))
+    planes = 1 if size == count else size // plane
+    order = np.argsort(_raw(case, operand)[0].reshape(planes, -1), axis=1, kind="stable")
+    rank = (order + np.arange(planes)[:, None] * plane) % count - count // 2
+    values: Real = np.where(rank < 0, rank, rank + 1).astype(np.float64)
     return values.ravel()
 
 
 def _normal(case: Case, operand: Operand) -> Real:
-    """Irwin–Hall: twelve uniforms less six, of variance 1. All significand bits are in use."""
-    uniforms = (_raw(case, operand, 12) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    total = np.zeros(uniforms.shape[1])
+    """Irwin–Hall: twelve uniforms less six, of variance 1, and one more below them: all significand bits are in use."""
+    *uniforms, below = (_raw(case, operand, 13) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    total = np.zeros(below.shape)
     for row in uniforms:  # a fixed order of additions, whatever NumPy's sum does
         total += row
-    return total - 6.0
+    values: Real = total - 6.0 + below * 2.0**-50
+    return values
 
 
 def _wide(case: Case, operand: Operand) -> Real:
@@ -110,12 +118,14 @@ def _cancelling(case: Case, operand: Operand) -> Real:
 
 
 def _ramp(case: Case, operand: Operand) -> Real:
-    """1, 2, 3, … in memory order, starting over before a sum could lose exactness.
+    """1, 2, 3, … in memory order, starting over before a sum could lose exactness, and not in step with any axis.
 
-    Where there is no room to count to 3, `integers` instead: 1, 1, 1, … or 1, 2, 1, 2, … would hide a wrong index.
+    Where there is no room for that, `integers` instead: 1, 1, 1, … or rows that are all alike would hide a wrong index.
     """
-    period = min(127, _largest_integer(case))
-    if period < 3:
+    steps = [prod(operand.shape[axis + 1 :]) for axis, size in enumerate(operand.shape) if size > 1]
+    periods = range(min(127, _largest_integer(case)), 2, -1)
+    period = next((p for p in periods if all(gcd(p, step) == 1 for step in steps)), None)
+    if period is None:
         return _integers(case, operand)
     return (np.arange(prod(operand.shape)) % period + 1).astype(np.float64)
 
@@ -124,9 +134,9 @@ def _impulse(case: Case, operand: Operand) -> Real:
     """One non-zero in the input, at a place drawn from the seed, under a ramp of weights: shows where each tap goes."""
     if operand.role != "input":
         return _ramp(case, operand)
-    values = np.zeros(prod(operand.shape))
-    values[int(_raw(case, operand)[0, 0] % np.uint64(values.size))] = 1.0
-    return values
+    size = prod(operand.shape)
+    first = int(_raw(case, operand)[0, 0] % np.uint64(size))
+    return _one_at(_seen(case, operand, [(first + i) % size for i in range(size)]), size)
 
 
 def _special(case: Case, operand: Operand) -> Real:
@@ -134,10 +144,33 @@ def _special(case: Case, operand: Operand) -> Real:
     values = _integers(case, operand)
     if operand.role == "input":
         # each special at the smallest draw left, so that no two share a place; a small input gets the first few
-        order = np.argsort(_raw(case, operand, 2)[1], kind="stable")
+        order = np.argsort(_raw(case, operand, 2)[1], kind="stable").tolist()
+        first = _seen(case, operand, order)  # a NaN that no window sees shows nothing
+        places = [first, *(place for place in order if place != first)]
         specials = (np.nan, np.inf, -np.inf, -0.0, FORMATS[case.dtype].smallest_subnormal)
-        for place, special in zip(order[: max(1, values.size // 4)], specials, strict=False):
+        for place, special in zip(places[: max(1, values.size // 4)], specials, strict=False):
             values[place] = special
+    return values
+
+
+def _seen(case: Case, operand: Operand, places: Sequence[int]) -> int:
+    """Return the first of some places of the input that the operation's result depends on, else the first."""
+    if case.expect.error is not None:
+        return places[0]
+    others = [_operand(case, o) if o.literal else _integers(case, o).reshape(o.shape) for o in case.operands[1:]]
+
+    def result(values: Real) -> Real:
+        arrays = (values.reshape(operand.shape), *others)
+        return of(case).reference(case, arrays, Pass.FORWARD).value
+
+    nothing = result(np.zeros(prod(operand.shape)))
+    depends = (p for p in places[:_TRIED] if not np.array_equal(result(_one_at(p, prod(operand.shape))), nothing))
+    return next(depends, places[0])
+
+
+def _one_at(place: int, size: int) -> Real:
+    values = np.zeros(size)
+    values[place] = 1.0
     return values
 
 

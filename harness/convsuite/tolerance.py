@@ -76,7 +76,7 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         guaranteed = np.where(size == 0, 0.0, sums + rest)
         usual = np.where(size == 0, 0.0, typical * size + drift * r + rest)
         partial = size if expected.sums is None else expected.sums
-        fits = (partial <= 2.0**bits) & (r <= output.largest)
+        fits = (partial <= 2.0**bits) & (expected.value >= output.lowest) & (expected.value <= output.largest)
         reached = np.where(partial == 0, 0.0, partial * (1 + relative))
         in_range = (reached <= largest) & (r + guaranteed <= output.largest)
     exact = fits & expected.integral

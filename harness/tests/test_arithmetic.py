@@ -143,7 +143,7 @@ def test_a_special_operand_touches_only_its_own_sums(bad: float, dtype: str) -> 
         np.testing.assert_array_equal(got.value, a @ b)
     np.testing.assert_array_equal(got.magnitude, [[np.nan, np.nan], [3.0, 4.5]])
     assert got.low is None or np.isfinite(got.low).all()
-    assert not got.integral
+    assert np.asarray(got.integral).tolist() == [[False, False], [True, False]]  # 0.5 is in the last
 
 
 def test_overflow_has_an_infinite_magnitude() -> None:
@@ -167,3 +167,14 @@ def test_the_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert furthest(DoubleDouble().matmul(a, b), fractions(a) @ fractions(b), abs(fractions(a)) @ abs(fractions(b))) > (
         2.0**-60
     )
+
+
+def test_what_is_not_read_keeps_nothing_from_gate_1() -> None:
+    """A gradient of a product does not depend on the operand that it is the gradient of."""
+    a, b, unread = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5])
+    read = evaluate(lambda ops, arrays: product(ops, arrays[:2]), (a, b, unread), "float32", 2)
+    assert read.integral is False
+    left = evaluate(
+        lambda ops, arrays: product(ops, arrays[:2]), (a, b, unread), "float32", 2, read=(True, True, False)
+    )
+    assert left.integral is True

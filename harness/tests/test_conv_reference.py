@@ -245,7 +245,7 @@ def test_specials_stay_where_ieee_arithmetic_puts_them() -> None:
         got = conv.reference(c, (x, np.array([[[1.0, -1.0]]])), Pass.FORWARD)
         np.testing.assert_array_equal(got.value, [[[inf, 0, nan, nan, nan, -inf]]])
         np.testing.assert_array_equal(got.magnitude, [[[nan, 2, nan, nan, nan, nan]]])
-        assert not got.integral
+        assert np.asarray(got.integral).tolist() == [[[False, True, False, False, False, False]]]
 
 
 def test_overflow_of_float64_is_told_from_an_infinite_operand() -> None:
@@ -396,3 +396,19 @@ def test_a_huge_dilation_reads_few_positions(pass_: Pass, dilation: int) -> None
         assert np.count_nonzero(got) == 1
     else:
         assert np.array_equal(got, 7.0 * arrays[0 if pass_ is Pass.FORWARD else 2])
+
+
+def test_a_pass_is_exact_where_its_own_operands_are_integers() -> None:
+    """Special values are in the input, which the gradients of the input and of the bias do not read."""
+    c = case(
+        input=[5, 5],
+        kernel=[3, 3],
+        fill="special",
+        bias=True,
+        passes=("forward", "grad_input", "grad_weight", "grad_bias"),
+    )
+    arrays = fill(c)
+    exact = {p: np.asarray(conv.reference(c, arrays, p).integral) for p in c.passes}
+    assert exact[Pass.GRAD_INPUT].all()
+    assert exact[Pass.GRAD_BIAS].all()
+    assert exact[Pass.FORWARD].any() != exact[Pass.FORWARD].all()

@@ -240,3 +240,15 @@ def test_a_pointwise_weight_for_other_channels_is_named() -> None:
 def test_what_cannot_be_meant_is_refused(make: Any, keys: dict[str, Any]) -> None:
     with pytest.raises(CaseError):
         make(**({"input": 4} | keys))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_where_what_is_between_may_overflow_nothing_is_said(dtype: str) -> None:
+    """300 * 300 is beyond float16, the half of it is not: what is rounded between the two sums is infinite."""
+    scale = 1.0 if dtype == "float16" else 2.0**112
+    c = separable(
+        rank=1, batch=1, dtype=dtype, input={"values": [[300 * scale, 200 * scale, 1]]}, kernel={"values": [[[300]]]},
+        pointwise={"values": [[0.5], [2]]}, bias=False,
+    )  # fmt: skip
+    magnitude = separable_conv.reference(c, fill(c), Pass.FORWARD).magnitude
+    assert np.isinf(magnitude).tolist() == [[[True, False, False]] * 2]

@@ -119,3 +119,18 @@ def test_violations(keys, key):
 def test_a_power_that_16_bits_round_is_refused():
     with pytest.raises(CaseError, match="more than the 8 significant bits"):
         case(input=6, kernel=3, power=1.7)
+
+
+@pytest.mark.parametrize("keys", [{"batch": 0}, {"channels": 0}], ids=str)
+def test_without_elements_the_gradient_has_none(keys):
+    c = case(input=[4, 4], kernel=2, **keys)
+    assert due(c, Pass.GRAD_INPUT).value.shape == c.input_shape
+
+
+def test_the_root_of_a_negative_sum_is_a_nan():
+    """Of -1 and -8 to the third power; any number instead is wrong, and not unchecked."""
+    c = case(rank=1, input={"values": [-1, -2, 3, 4]}, kernel=2, stride=2, power=3, absolute=False, passes=("forward",))
+    expected = due(c)
+    right = np.array([[[np.nan, 91 ** (1 / 3)]]], np.float32)
+    assert judge(right, "float32", expected, "float32", FLOAT32).right
+    assert not judge(np.nan_to_num(right, nan=5.0), "float32", expected, "float32", FLOAT32).right

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,9 +14,10 @@ from convsuite.dtypes import round_to
 from convsuite.entry import ArrayEntry, ChannelsEntry, ExpectEntry, KernelEntry
 from convsuite.formats import FORMATS, suits
 from convsuite.operands import fill
-from convsuite.operations import conv
+from convsuite.operations import conv, max_pool
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvCase, ConvEntry
+from convsuite.operations.max_pool import MaxPoolCase
 
 GRADIENTS = ("forward", "grad_input", "grad_weight", "grad_bias")
 
@@ -45,15 +47,15 @@ PINNED = {
     "integers/bfloat16": "bc0b1fb5d70f52b2",
     "integers/int32": "fa7fde74c7edf0d4",
     "integers/int8": "642bb9f5d23ab77f",
-    "normal/float64": "e00e588c75190327",
+    "normal/float64": "ecdb8ec97483bb8d",
     "normal/float32": "63b93f09ca952490",
     "normal/float16": "cde721bd69334a79",
     "normal/bfloat16": "4a3b2090d067d1c5",
-    "wide/float64": "b624dbad5087841c",
+    "wide/float64": "8a909d5a0cb05ebe",
     "wide/float32": "052a501f8c4f06bd",
     "wide/float16": "9b9f87325654b5e0",
     "wide/bfloat16": "be55c2ad7086ebef",
-    "cancelling/float64": "63ae55c4150e2ee2",
+    "cancelling/float64": "c321e07bf4c4d749",
     "cancelling/float32": "3a473fe8e97b571f",
     "cancelling/float16": "f871640e13748406",
     "cancelling/bfloat16": "6dc9a8f4962d9d26",
@@ -243,3 +245,45 @@ def test_invalid_cases_have_operands_too() -> None:
     for keys in ({"stride": 0}, {"kernel": [20, 2]}, {"groups": 2}):
         c = case(expect=ExpectEntry(error="stride"), passes=("forward",), **keys)
         assert [a.shape for a in fill(c)] == [o.shape for o in c.operands]
+
+
+def pool(**keys: Any) -> MaxPoolCase:
+    entry = msgspec.convert({"name": "case", "passes": ("forward",)} | keys, max_pool.ENTRY)
+    return max_pool.resolve(entry, Common(id="a/b/c", origin=Origin(file="f", line=1)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [[1], [2], [3, 4], [12, 13]], ids=str)
+def test_maxima_are_chosen_among_integers_that_differ_and_are_not_zero(dtype: str, sizes: list[int]) -> None:
+    x = fill(pool(rank=len(sizes), input=sizes, kernel=1, batch=3, channels=4, dtype=dtype, fill="integers"))[0]
+    planes = x.reshape(12, -1).astype(np.int64)
+    assert (planes != 0).all()
+    assert len({tuple(row) for row in planes.tolist()}) == 12
+    assert all(len(set(row)) == len(row) for row in planes.tolist())
+    if 12 * planes.shape[1] <= 2 * min(2.0 ** FORMATS[dtype].bits, FORMATS[dtype].largest):
+        assert len(np.unique(planes)) == planes.size
+
+
+@pytest.mark.parametrize("name", ["impulse", "special"])
+def test_what_stands_out_lies_where_a_window_sees_it(name: str) -> None:
+    """Windows of one position, every third: two places in three are seen by none."""
+    for seed in range(12):
+        x = fill(case(input=[10, 10], kernel=[1, 1], stride=3, fill=name, seed=seed))[0][:, :, ::3, ::3]
+        assert (x == 1).sum() == 1 if name == "impulse" else np.isnan(x).sum() == 1
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("kernel", [[3], [3, 3], [2, 3, 2], [5, 7]], ids=str)
+def test_a_ramp_is_in_step_with_no_axis(dtype: str, kernel: list[int]) -> None:
+    """Else a kernel that is read bottom up, or another channel, would give the same."""
+    c = case(input=[9] * len(kernel), kernel=kernel, dtype=dtype, fill="ramp", passes=("forward",))
+    w = fill(c)[1].astype(np.float64)
+    assert not any(np.array_equal(w, np.flip(w, axis)) for axis in range(w.ndim))
+    assert not any(np.array_equal(w, np.roll(w, 1, axis)) for axis in range(w.ndim))
+
+
+def test_normal_uses_all_bits_of_a_float64() -> None:
+    x = np.abs(fill(case(input=[40, 40], fill="normal", dtype="float64"))[0].ravel())
+    last = np.ldexp(1.0, np.frexp(x)[1] - 53)  # of each number's significand
+    small = x < 1  # of larger ones, a draw of 53 bits of 12 leaves little
+    assert (x[small] / last[small] % 2 == 1).mean() > 0.3

@@ -401,3 +401,12 @@ def test_a_bound_that_is_too_small_is_seen(fault: str, monkeypatch: pytest.Monke
     found = [v for name in ("normal", "positive") for _, v in verdicts(name, 27, "float32", "float32")]
     assert any(v.suspect or not v.right for v in found)
     assert FORMATS["float32"].roundoff == 2.0**-24
+
+
+@pytest.mark.parametrize(("dtype", "lowest"), [("int8", -(2.0**7)), ("int32", -(2.0**31))])
+def test_the_lowest_integer_is_held_to_gate_1(dtype: str, lowest: float) -> None:
+    """Of a window of nothing but padding it is due, and nothing else."""
+    numerics = Numerics(accumulator="int32")
+    value = np.array([lowest, lowest - 1, -lowest - 1, -lowest])
+    due = Expected(value=value, low=None, magnitude=np.ones(4), terms=1, integral=True)
+    assert allowance(due, dtype, numerics).exact.tolist() == [True, False, True, False]

@@ -193,7 +193,9 @@ def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Ex
     """
     from convsuite.arithmetic import evaluate
 
-    return evaluate(lambda a, ops: value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    return evaluate(
+        lambda a, ops: value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_)
+    )
 
 
 def value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:

@@ -204,7 +204,9 @@ def reference(case: ConvTransposeCase, arrays: Sequence[NDArray[Any]], pass_: Pa
     """
     from convsuite.arithmetic import evaluate
 
-    found = evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    found = evaluate(
+        lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_)
+    )
     if pass_ is not Pass.GRAD_WEIGHT:
         return found
     import numpy as np

@@ -189,7 +189,9 @@ def reference(case: LocalConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) 
     """Return what the pass must give: one product of matrices for each output position."""
     from convsuite.arithmetic import evaluate
 
-    return evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    return evaluate(
+        lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_)
+    )
 
 
 def _value(case: LocalConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:

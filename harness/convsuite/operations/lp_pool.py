@@ -211,7 +211,7 @@ def _spread(case: LpPoolCase, shares: Numbers) -> Numbers:
     import numpy as np
 
     row = pool.in_a_row(case, np.zeros(case.input_shape, shares.dtype))
-    flat = shares.reshape(*shares.shape[:2], -1)
+    flat = shares.reshape(*shares.shape[:2], prod(shares.shape[2:]))
     for at in pool.taps(case):
         row[..., at] += flat
     return row[..., :-1].reshape(case.input_shape)
@@ -227,6 +227,8 @@ def _bound(case: LpPoolCase, x: Real, _: Real) -> tuple[Real, int]:
         _kept(case, size, summed=True) & np.isfinite(lost), np.abs(total) ** (1 / case.power) * lost, inf
     )
     magnitude = np.where(np.isfinite(_summed(case, x)), np.where(size == 0, 0.0, magnitude), np.nan)
+    if case.power != 1:  # the root of a sum that is negative whatever was rounded is a NaN
+        magnitude = np.where((total < 0) & np.isfinite(lost), np.nan, magnitude)
     log = _largest_log(magnitude, total) / case.power
     return magnitude, ceil(_steps_of_sums(case) / (1 if case.signed else case.power) + log) + POWER_ROUNDINGS
 

@@ -178,7 +178,7 @@ def reference(case: ReceptiveFieldCase, arrays: Sequence[NDArray[Any]], pass_: P
         rows = x.reshape(x.shape[0], 1, -1)
         return arithmetic.matmul(rows, paths if pass_.gradient else paths.T).reshape(arithmetic.parts, *shape)
 
-    return evaluate(value, arrays, case.dtype, terms(case, pass_))
+    return evaluate(value, arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_))
 
 
 def _paths(case: ReceptiveFieldCase, axis: int) -> Real:

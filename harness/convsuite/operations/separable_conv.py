@@ -171,10 +171,12 @@ def reference(case: SeparableCase, arrays: Sequence[NDArray[Any]], pass_: Pass) 
     """Return what the pass must give: one sum after the other, as `conv` defines them, nothing rounded between."""
     from convsuite.arithmetic import evaluate
 
-    expected = evaluate(lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_))
+    expected = evaluate(
+        lambda a, ops: _value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_)
+    )
     if pass_ is Pass.GRAD_BIAS:
         return expected
-    return replace(expected, magnitude=_raised(case, arrays, pass_, expected.magnitude))
+    return replace(expected, magnitude=_in_range(case, arrays, pass_, expected.magnitude))
 
 
 def _value(case: SeparableCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:
@@ -216,20 +218,27 @@ def _second(case: SeparableCase, arrays: Sequence[Real], pass_: Pass, between: R
     return conv.value(replace(stage, bias=False), operands, of_stage, arithmetic)  # the bias is added once, at the end
 
 
-def _raised(case: SeparableCase, arrays: Sequence[NDArray[Any]], pass_: Pass, magnitude: Real) -> Real:
-    """Return the magnitude with the smallest normal number where less than that is between; see the module's text."""
+def _in_range(case: SeparableCase, arrays: Sequence[NDArray[Any]], pass_: Pass, magnitude: Real) -> Real:
+    """Return the magnitude for what is between being held in the case's dtype; see the module's text.
+
+    Where less than the smallest normal number is between, that number counts; where more than the largest may be, the
+    magnitude is infinite, whatever the second sum multiplies it with.
+    """
     import numpy as np
 
     from convsuite.arithmetic import Float64
 
-    smallest, absolute = FORMATS[case.dtype].smallest_normal, [np.abs(np.asarray(a, dtype=np.float64)) for a in arrays]
+    form, absolute = FORMATS[case.dtype], [np.abs(np.asarray(a, dtype=np.float64)) for a in arrays]
     with np.errstate(all="ignore"):
         between = _first(case, absolute, pass_, Float64())[0]
-        small = (between > 0) & (between < smallest)
-        if not small.any():
-            return magnitude
-        more: Real = _second(case, absolute, pass_, np.where(small, smallest, 0.0), Float64())[0]
-    return magnitude + more
+        small, large = (between > 0) & (between < form.smallest_normal), between >= form.largest
+        if small.any():
+            magnitude = magnitude + _second(case, absolute, pass_, small * form.smallest_normal, Float64())[0]
+        if large.any():
+            ones = [np.ones_like(a) for a in absolute]
+            met = _second(case, ones, pass_, large.astype(np.float64), Float64())[0] > 0
+            magnitude = np.where(met & ~np.isnan(magnitude), np.inf, magnitude)
+    return magnitude
 
 
 @lru_cache(maxsize=256)
