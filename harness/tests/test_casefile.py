@@ -143,6 +143,26 @@ def test_pairwise_beside_impossible_rows_keeps_every_possible_pair() -> None:
     assert pairs(rows) == pairs([row for row in product(*map(range, sizes)) if possible(row)])
 
 
+def test_pairwise_finds_the_only_row_that_makes_a_pair_possible() -> None:
+    sizes = [2, 2, 10, 10, 10]
+    rows = sweep.pairwise(sizes, lambda row: row[:2] != (1, 1) or row[2:] == (7, 7, 7))
+    assert (1, 1, 7, 7, 7) in rows
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 2, 5), (2, 4, 6, 9), (2, 1, 2, 1)])
+def test_completions_are_all_rows_of_a_pair_each_once(sizes: tuple[int, ...]) -> None:
+    pair = ((0, 1), (1, 0))
+    rows = list(sweep.completions(sizes, pair))
+    assert sorted(rows) == [row for row in product(*map(range, sizes)) if row[:2] == (1, 0)]
+
+
+def test_of_many_completions_some_from_all_over_are_tried() -> None:
+    sizes = (2, 2, *(7,) * 8)
+    rows = list(sweep.completions(sizes, ((0, 1), (1, 1))))
+    assert len(set(rows)) == sweep.COMPLETIONS
+    assert all(len({row[key] for row in rows}) == 7 for key in range(2, 10))
+
+
 def test_product_times_pairwise(tmp_path: Path) -> None:
     text = one("sweep: {flip: [false, true]}, pairwise: {stride: [1, 2], padding: [0, 1], dtype: [float32, int8]}")
     cases = load(tmp_path, text)
