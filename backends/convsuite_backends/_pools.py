@@ -19,18 +19,12 @@ MEANINGS = {"propagate": "a window with a NaN is NaN", "ignore": "a NaN is never
 
 def grown(case: PoolCase) -> list[tuple[int, int]]:
     """Return what is to be added on each spatial axis once it is cropped, what `ceil_mode` hangs over by included."""
-    from convsuite.operations import pool  # not at the top: our engine's package must not import the reference
-
-    asked, hanging = case.padding.pads, pool.pads(case)
-    pairs = zip(_layout.grown(case), asked, hanging, strict=True)
-    return [(low, high + after - before) for (low, high), (_, before), (_, after) in pairs]
+    return [(low, high + more) for (low, high), more in zip(_layout.grown(case), case.overhang, strict=True)]
 
 
 def hangs_over(case: PoolCase) -> bool:
     """True where `ceil_mode` lets a last window hang over the padded input."""
-    from convsuite.operations import pool
-
-    return pool.pads(case) != case.padding.pads
+    return any(case.overhang)
 
 
 def lowest(case: PoolCase) -> float:
@@ -65,7 +59,7 @@ def declared_first(case: Case) -> Support:
 
 def summed_in_halves(numerics: Numerics, case: PoolCase, pass_: Pass, whose: str) -> Numerics:
     """Declare that 16-bit gradients are added up in their own dtype, where several windows hold a position."""
-    from convsuite.operations import pool
+    from convsuite.operations import pool  # not at the top: our engine's package must not import the reference
 
     if not pass_.gradient or case.dtype not in _layout.HALVES:
         return numerics

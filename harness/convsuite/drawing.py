@@ -37,6 +37,7 @@ class Axis:
     kind: str  # of padding, as asked for
     low: int  # negative crops, as `high`
     high: int
+    hanging: int  # positions after that which the last window of a pool hangs over by
     mode: str
     kernel: int
     stride: int
@@ -52,23 +53,24 @@ class Axis:
     @property
     def windows(self) -> int:
         """Number of windows, that is, of outputs."""
-        return window.output_size(self.size + self.low + self.high, self.span, self.stride)
+        return window.output_size(len(self.positions), self.span, self.stride)
 
     @property
     def positions(self) -> range:
         """The positions that windows slide over."""
-        return range(-self.low, self.size + self.high)
+        return range(-self.low, self.size + self.high + self.hanging)
 
     @property
     def drawn(self) -> range:
         """The positions with a column: those, and the cropped inputs."""
-        return range(-max(self.low, 0), self.size + max(self.high, 0))
+        return range(-max(self.low, 0), max(self.size, self.positions.stop))
 
     @property
     def edges(self) -> set[int]:
         """Positions with a bar before them: padding, or what is cropped, lies beyond."""
         low, high = max(0, -self.low), self.size + min(0, self.high)
-        return ({low} if self.low else set()) | ({high} if self.high else set())
+        beyond = {high, self.positions.stop} if self.hanging else {high} if self.high else set()
+        return ({low} if self.low else set()) | beyond
 
     def start(self, output: int) -> int:
         """Return the position of a window's first tap."""
@@ -81,13 +83,16 @@ class Axis:
 
     def held(self, position: int) -> int:
         """Return the input that a position shows, itself or by its padding mode; −1 for a zero."""
+        if position >= self.positions.stop - self.hanging:  # even where an input was that is cut off
+            return -1
         return window.padded_index(self.size, -position, position + 1 - self.size, self.mode)[0]
 
     def label(self, position: int) -> str:
         """Return a column's heading: x3 the input, 0 (p in pooling) the padding, in brackets where it is cropped."""
+        if position not in self.positions:
+            return f"(x{position})"
         held = self.held(position)
-        text = f"x{held}" if held >= 0 else self.blank
-        return text if position in self.positions else f"({text})"
+        return f"x{held}" if held >= 0 else self.blank
 
     @property
     def blank(self) -> str:
@@ -106,6 +111,7 @@ def axes(case: Case) -> tuple[Axis, ...]:
             kind=kind,
             low=low,
             high=high,
+            hanging=hanging,
             mode=padding.mode,
             kernel=kernel,
             stride=stride,
@@ -113,12 +119,13 @@ def axes(case: Case) -> tuple[Axis, ...]:
             flip=getattr(case, "flip", False),
             weighted=any(o.role == "weight" for o in case.operands),
         )
-        for number, (name, size, kind, (low, high), kernel, stride, dilation) in enumerate(
+        for number, (name, size, kind, (low, high), hanging, kernel, stride, dilation) in enumerate(
             zip(
                 NAMES[case.rank],
                 case.input_shape[2:],
                 padding.kinds,
                 padding.pads,
+                getattr(case, "overhang", (0,) * case.rank),
                 case.kernel,
                 case.stride,
                 case.dilation,
@@ -168,7 +175,7 @@ def draw(axis: Axis, named: str) -> list[str]:
 def draw_plane(rows: Axis, columns: Axis) -> list[str]:
     """Return the padded plane, the first window's taps in brackets; nothing where it is large or has no padding."""
     if max(len(rows.positions), len(columns.positions)) > GRID or not any(
-        (rows.low, rows.high, columns.low, columns.high)
+        (rows.low, rows.high, rows.hanging, columns.low, columns.high, columns.hanging)
     ):
         return []
     cells = {(r, c): _plane_label(rows, r, columns, c) for r in rows.positions for c in columns.positions}
@@ -191,7 +198,7 @@ def legend(drawn: Sequence[Axis]) -> str:
     """Return what the signs of these drawings mean; only those that occur."""
     weighted, mode = drawn[0].weighted, drawn[0].mode
     signs = ["y0 = output 0", "x2 = input 2", "w1 = element 1 of the kernel" if weighted else "■ = in the window"]
-    if any(a.low > 0 or a.high > 0 for a in drawn):
+    if any(a.low > 0 or a.high > 0 or a.hanging for a in drawn):
         blank = "0 = a padded zero" if weighted else "p = padding"
         signs.append(blank if mode == "zeros" else f"beyond a bar = the input that the padding repeats ({mode})")
     if any(a.low < 0 or a.high < 0 for a in drawn):
@@ -288,8 +295,9 @@ def _named(alike: list[Axis]) -> str:
 
 def _heading(axis: Axis) -> str:
     spread = f" (spread over {axis.span})" if axis.dilation > 1 and axis.kernel > 1 else ""
+    hanging = f"hanging over by {axis.hanging}, " if axis.hanging else ""
     return (
-        f"{_count(axis.size, 'input')}, padding {pads_in_words(axis.low, axis.high)}, "
+        f"{_count(axis.size, 'input')}, padding {pads_in_words(axis.low, axis.high)}, {hanging}"
         f"window {axis.kernel}{spread} every {axis.stride}"
     )
 

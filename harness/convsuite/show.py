@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite import operations
 from convsuite.case import Case, Literal, Operand, Pass
-from convsuite.drawing import NAMES, WIDTH, axes, draw_axes, draw_plane, legend, pads_in_words
+from convsuite.drawing import NAMES, WIDTH, Axis, axes, draw_axes, draw_plane, legend, pads_in_words
 from convsuite.operations import conv_transpose, local_conv, window
 from convsuite.operations.conv_transpose import ConvTransposeCase
 
@@ -221,7 +221,7 @@ def _formulas(case: Case) -> Rows:
     drawn = axes(pictured) if pictured else ()
     if tuple(a.windows for a in drawn) != operation.output_shape(case)[2:]:
         return []
-    return [(f"output {a.name}", _formula(a.size, a.low, a.high, a.span, a.stride, a.windows)) for a in drawn]
+    return [(f"output {a.name}", _formula(a)) for a in drawn]
 
 
 def _transposed_formulas(case: ConvTransposeCase) -> Rows:
@@ -237,10 +237,11 @@ def _transposed_formulas(case: ConvTransposeCase) -> Rows:
     return rows
 
 
-def _formula(size: int, low: int, high: int, span: int, stride: int, windows: int) -> str:
-    """Return floor((n + low + high − span) / stride) + 1 with the numbers in it."""
-    pads = "".join(f" {'-' if n < 0 else '+'} {abs(n)}" for n in (low, high))
-    return f"floor(({size}{pads} - {span}) / {stride}) + 1 = {windows}"
+def _formula(axis: Axis) -> str:
+    """Return floor((n + low + high − span) / stride) + 1 with the numbers in it; n grows by what hangs over."""
+    added = (axis.low, axis.high, *([axis.hanging] if axis.hanging else []))
+    pads = "".join(f" {'-' if n < 0 else '+'} {abs(n)}" for n in added)
+    return f"floor(({axis.size}{pads} - {axis.span}) / {axis.stride}) + 1 = {axis.windows}"
 
 
 def _flops(flops: int) -> str:

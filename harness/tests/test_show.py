@@ -20,7 +20,7 @@ from convsuite import operations, show
 from convsuite.case import Case, Origin, Padding, Pass
 from convsuite.drawing import WIDTH, axes, draw_axes, draw_plane, in_runs, legend, pads_in_words
 from convsuite.operands import fill
-from convsuite.operations import conv, window
+from convsuite.operations import conv, max_pool, window
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvCase, ConvEntry
 
@@ -154,6 +154,51 @@ def test_the_page_of_a_case_that_must_be_refused() -> None:
 )
 def test_an_impossible_case_says_why(wrong: dict[str, Any], because: str) -> None:
     assert f"  {because}\n" in show.describe(case(**wrong, expect={"error": "rank"}))
+
+
+def max_pool_of(**entry: Any) -> max_pool.MaxPoolCase:
+    written = msgspec.convert({"name": "x", **entry}, max_pool.MaxPoolEntry)
+    return max_pool.resolve(written, Common(id="max_pool/t/x", origin=Origin(file="t.yaml", line=1)))
+
+
+CROPPED = {"rank": 1, "input": 8, "kernel": 2, "stride": 2, "padding": [[0, -3]], "ceil_mode": True}
+
+
+def test_what_hangs_over_a_crop_sees_no_input() -> None:
+    pool = max_pool_of(**CROPPED)
+    assert drawing(pool) == text(
+        """
+        axis 0 (L): 8 inputs, padding 0 before, 3 cut off after, hanging over by 1, window 2 every 2
+
+                x0   x1   x2   x3   x4 │    p │ (x6) (x7)
+          y0     ■    ■    ·    ·    · │    · │
+          y1     ·    ·    ■    ■    · │    · │
+          y2     ·    ·    ·    ·    ■ │    ■ │
+
+          the windows start at 0, 2 and 4
+          x5..x7 are read by no window
+        """
+    )
+    assert "floor((8 + 0 - 3 + 1 - 2) / 2) + 1 = 3" in show.describe(pool)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        CROPPED,
+        {**CROPPED, "padding": [[1, 0]]},
+        {**CROPPED, "padding": [[-1, -2]], "kernel": 3, "stride": 3},
+        {**CROPPED, "input": 9, "kernel": 4, "stride": 3, "padding": [[0, -3]]},
+        {**CROPPED, "input": 9, "kernel": 3, "stride": 4, "dilation": 2, "padding": [[2, -1]]},
+    ],
+)
+def test_the_drawing_of_a_pool_has_the_inputs_that_the_reference_sees(keys: dict[str, Any]) -> None:
+    pool = max_pool_of(**keys)
+    (axis,) = axes(pool)
+    (at,) = pool.meetings()
+    assert axis.hanging > 0
+    drawn = [[axis.held(p) for p in axis.taps(output)] for output in range(axis.windows)]
+    assert drawn == at.T.tolist()
 
 
 def test_pooling_with_same_padding_shows_the_pad_after_the_data() -> None:

@@ -95,18 +95,17 @@ def divisors(case: AvgPoolCase) -> NDArray[Any]:
         return np.full(output_shape(case)[2:], float(case.divisor))
     counts = [(at >= 0).sum(axis=0) for at in case.meetings()]
     if case.count_include_pad:
-        counts = [_within(axis, pads) for axis, pads in zip(pool.windows(case), case.padding.pads, strict=True)]
+        counts = [_within(axis, more) for axis, more in zip(pool.windows(case), case.overhang, strict=True)]
     product: NDArray[np.int64] = reduce(np.multiply.outer, counts)
     return np.maximum(product, 1.0)
 
 
-def _within(axis: Window, pads: tuple[int, int]) -> NDArray[Any]:
+def _within(axis: Window, hanging: int) -> NDArray[Any]:
     """Return how many taps of each window lie in the input or its declared padding."""
     import numpy as np
 
-    low, high = pads
-    at = np.arange(axis.count)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation - low
-    counts: NDArray[Any] = ((at >= -low) & (at < axis.size + high)).sum(axis=1)
+    at = np.arange(axis.count)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation
+    counts: NDArray[Any] = (at < axis.padded - hanging).sum(axis=1)
     return counts
 
 

@@ -49,9 +49,21 @@ class PoolCase(Case):
         """How many windows the position is in that is in most."""
         return prod(map(window.most_met, windows(self)))
 
+    @property
+    def overhang(self) -> tuple[int, ...]:
+        """By how many positions the last window of `ceil_mode` hangs over each axis, padded or cropped; it sees none.
+
+        0 where the window is invalid, which `violations` tells.
+        """
+        sizes = self.input_shape[2:]
+        if not self.ceil_mode or len(sizes) != self.rank or min(*self.kernel, *self.stride, *self.dilation) < 1:
+            return (0,) * self.rank
+        each = zip(sizes, self.kernel, self.stride, self.dilation, self.padding.pads, strict=True)
+        return tuple(_hanging(n, window.span(k, d), s, *pads) for n, k, s, d, pads in each)
+
     def meetings(self) -> list[NDArray[Any]]:
         """Return, for each axis, the position that each window meets with each tap, (taps, windows); −1 for none."""
-        return [_met(axis, high) for axis, (_, high) in zip(windows(self), self.padding.pads, strict=True)]
+        return [_met(axis) for axis in windows(self)]
 
 
 PoolT = TypeVar("PoolT", bound=PoolCase)
@@ -98,24 +110,16 @@ def resolve(entry: PoolEntry, common: Common, cls: type[PoolT], name: str, **own
 
 def violations(case: PoolCase) -> list[CaseError]:
     """Return every rule that a pool's window breaks."""
-    padded = replace(case.padding, pads=pads(case))
+    hanging = zip(case.padding.pads, case.overhang, strict=True)
+    padded = replace(case.padding, pads=tuple((low, high + more) for (low, high), more in hanging))
     broken = window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, padded)
     if case.dtype in INTEGERS and case.wants_gradient:
         broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
     return broken
 
 
-def pads(case: PoolCase) -> tuple[tuple[int, int], ...]:
-    """Return (low, high) per axis with what `ceil_mode` hangs over by; the case's own where its window is invalid."""
-    sizes = case.input_shape[2:]
-    if not case.ceil_mode or len(sizes) != case.rank or min(*case.kernel, *case.stride, *case.dilation) < 1:
-        return case.padding.pads
-    each = zip(sizes, case.kernel, case.stride, case.dilation, case.padding.pads, strict=True)
-    return tuple((low, high + overhang(n, window.span(k, d), s, low, high)) for n, k, s, d, (low, high) in each)
-
-
-def overhang(size: int, span: int, stride: int, low: int, high: int) -> int:
-    """Return by how many positions the last window of `ceil_mode` hangs over the padded input."""
+def _hanging(size: int, span: int, stride: int, low: int, high: int) -> int:
+    """Return by how many positions the last window of `ceil_mode` hangs over one axis."""
     last = -(-(size + low + high - span) // stride) * stride  # where it starts, from the first padded position
     if last >= low + min(size, size + high):  # what is cropped is not seen, so no window starts there
         last -= stride
@@ -123,13 +127,21 @@ def overhang(size: int, span: int, stride: int, low: int, high: int) -> int:
 
 
 def windows(case: PoolCase) -> list[window.Window]:
-    """Return what the window does on each spatial axis, hanging over where `ceil_mode` lets it."""
-    return window.windows(replace(case, padding=replace(case.padding, pads=pads(case))))
+    """Return what the window does on each spatial axis, hanging over where `ceil_mode` lets it.
+
+    A crop at the end is a smaller input: what hangs over it must not see what was cut off.
+    """
+    each = zip(window.windows(case), case.overhang, strict=True)
+    return [_kept(axis, *axis.pads, more) for axis, more in each]
+
+
+def _kept(axis: window.Window, low: int, high: int, more: int) -> window.Window:
+    return replace(axis, size=axis.size + min(high, 0), pads=(low, max(high, 0) + more))
 
 
 def picture(case: PoolCase) -> PoolCase:
-    """Return the sliding window to draw, what it hangs over by drawn as padding."""
-    return replace(case, padding=replace(case.padding, pads=pads(case)))
+    """Return the sliding window to draw: the case's own."""
+    return case
 
 
 def output_shape(case: PoolCase) -> tuple[int, ...]:
@@ -153,12 +165,12 @@ def taps(case: PoolCase) -> Iterator[NDArray[Any]]:
         yield found
 
 
-def _met(axis: window.Window, high: int) -> NDArray[Any]:
+def _met(axis: window.Window) -> NDArray[Any]:
     """Return what each window of one axis meets with each tap, (taps, windows); −1 for padding and what is cropped."""
     import numpy as np
 
     at = np.arange(axis.count) * axis.stride + np.arange(axis.kernel)[:, None] * axis.dilation - axis.pads[0]
-    return np.where((at >= 0) & (at < axis.size + min(high, 0)), at, -1)
+    return np.where((at >= 0) & (at < axis.size), at, -1)
 
 
 def in_a_row(case: PoolCase, x: NDArray[Any]) -> NDArray[Any]:
