@@ -183,6 +183,16 @@ class Case:
         return len(self.kernel)
 
     @property
+    def taps(self) -> tuple[int, ...]:
+        """Taps of a window on each axis: the reference takes a step for each."""
+        return self.kernel
+
+    @property
+    def held(self) -> int:
+        """Bytes of a table of where windows lie that the reference needs. Only for a case without violations."""
+        return 0
+
+    @property
     def wants_gradient(self) -> bool:
         """True where the gradient to any operand is asked for."""
         return any(p.gradient for p in self.passes)
@@ -194,6 +204,11 @@ class Case:
         if pass_.gradient:
             return tuple(o.role not in (pass_.role, "bias") for o in self.operands)
         return tuple(o.role != "grad_output" for o in self.operands)
+
+    @property
+    def factors(self) -> tuple[Operand, ...]:
+        """The operands that are multiplied with one another: where one is all 0, no wrong index shows."""
+        return tuple(o for o in self.operands if o.role != "bias")
 
     @property
     def memory_formats(self) -> tuple[str, ...]:
@@ -326,7 +341,7 @@ class Agreement:
     pass_: Pass
     left: str
     right: str
-    identical: bool  # bit for bit, −0 and 0 apart
+    identical: bool  # bit for bit, with −0 equal to 0 and any NaN to any NaN
     units: float  # max |a − b| in units of u·B; inf where one is finite and the other not
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from convsuite.operations import Operation
 
 MAX_BYTES = 2 * 2**30  # operands and output of one case
-LARGE = "large"  # the level that lifts that limit
+MAX_TAPS = 2**20  # of a window: the reference takes a step for each
+LARGE = "large"  # the level that lifts these limits
 
 _NO_ARGUMENT = ("passes",)  # keys that no backend is called with, so that none can refuse them
 _KEYS = {"weight": "kernel"}  # of a role, where its literal is written, if not under the role's own name
@@ -63,7 +64,7 @@ def _refusal(case: Case, key: str, violations: list[CaseError]) -> Iterator[Brok
     if case.expect.values or case.expect.shape:
         yield Broken(("expect",), "expect has `error`, so there is no answer: leave out its `values` and `shape`")
     if case.wants_gradient:
-        rule = "a case that must be refused has no output, so there are no gradients: leave `passes` at [forward]"
+        rule = "a case that must be refused has no output, so there are no gradients: set `passes: [forward]`"
         yield Broken(("passes",), rule)
     if not violations:
         yield Broken(("expect", "error"), f"expect.error is {key}, but nothing is invalid here")
@@ -73,12 +74,25 @@ def _refusal(case: Case, key: str, violations: list[CaseError]) -> Iterator[Brok
 
 
 def _size(case: Case, output: tuple[int, ...] | None) -> Iterator[Broken]:
+    """Refuse what would take too much memory, or too many steps; where there is no output, nothing is computed."""
+    if case.level == LARGE:
+        return
     shapes = [(o.role, o.shape) for o in case.operands] + ([("output", output)] if output else [])
-    total = sum(prod(shape) for _, shape in shapes) * FORMATS[case.dtype].itemsize
-    if total > MAX_BYTES and case.level != LARGE:
-        parts = ", ".join(f"{role} {'x'.join(map(str, shape))}" for role, shape in shapes)
-        limit = f"more than the {MAX_BYTES:,} of a case below level `{LARGE}`"
-        yield Broken(("input",), f"{total:,} bytes ({parts}, {case.dtype}), {limit}")
+    held = case.held if output else 0
+    total = sum(prod(shape) for _, shape in shapes) * FORMATS[case.dtype].itemsize + held
+    limit = f"more than the {{:,}} of a case below level `{LARGE}`"
+    if total > MAX_BYTES:
+        parts = ", ".join(f"{role} {_times(shape)}" for role, shape in shapes)
+        parts += f", {case.dtype}" + (f", and {held:,} for where windows lie" if held else "")
+        yield Broken(("input",), f"{total:,} bytes ({parts}), {limit.format(MAX_BYTES)}")
+    if output and prod(case.taps) > MAX_TAPS:
+        yield Broken(
+            ("kernel",), f"{prod(case.taps):,} taps of a window ({_times(case.taps)}), {limit.format(MAX_TAPS)}"
+        )
+
+
+def _times(numbers: Sequence[int]) -> str:
+    return "x".join(map(str, numbers))
 
 
 def _fill(case: Case) -> Iterator[Broken]:
@@ -95,10 +109,10 @@ def _literals(case: Case) -> Iterator[Broken]:
     for operand in written:
         yield from _values(operand, case.dtype)
     if case.expect.error is None:
-        yield from _blind([o for o in case.operands if o.role != "bias"])
+        yield from _blind(case.factors)
 
 
-def _blind(factors: list[Operand]) -> Iterator[Broken]:
+def _blind(factors: Sequence[Operand]) -> Iterator[Broken]:
     """Refuse values that hide a wrong index: every product is 0, or the same as every other."""
     for operand in factors:
         others = [o.literal for o in factors if o is not operand and o.literal]

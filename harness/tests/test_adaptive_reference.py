@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convsuite.case import Numerics, Origin, Pass
 from convsuite.judge import judge
 from convsuite.operands import fill
-from convsuite.operations import OPERATIONS, pool
+from convsuite.operations import OPERATIONS, adaptive, pool
 from convsuite.operations.common import Common
 
 Index = tuple[int, ...]
@@ -162,3 +162,17 @@ def test_even_windows_are_drawn() -> None:
     assert drawn is not None
     assert (drawn.kernel, drawn.stride) == ((2, 2), (2, 2))
     assert picture(uneven) is None
+
+
+def test_the_longest_window_is_that_of_the_literal_definition() -> None:
+    for n, o in product(range(1, 25), repeat=2):
+        assert adaptive._longest(n, o) == max(-(-(i + 1) * n // o) - i * n // o for i in range(o)), (n, o)
+    assert adaptive._longest(8, 10**12 + 1) == 2
+
+
+@pytest.mark.parametrize(("n", "o"), [(1, 1), (5, 3), (3, 5), (2, 9), (7, 7), (4, 10)])
+def test_the_taps_that_are_bounded_are_those_of_the_table(n: int, o: int) -> None:
+    c = case("adaptive_avg_pool", rank=1, input=n, output=o)
+    (table,) = c.meetings()
+    assert len(table) <= c.taps[0]
+    assert table.nbytes <= c.held

@@ -7,7 +7,7 @@ repeat.
 
 from __future__ import annotations
 
-from math import prod
+from math import gcd, prod
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convsuite.case import FLOATS, INTEGERS, Case, Padding, Work
@@ -53,6 +53,12 @@ class Adaptive:
 
         each = [np.bincount(at[at >= 0]).max(initial=0) for at in self.meetings()]
         return int(prod(each))
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Windows that start together have taps of their own: as many times the longest as start at one position."""
+        each = zip(self.input_shape[2:], self.output, strict=True)
+        return tuple(_longest(n, o) * -(-o // n) for n, o in each)
 
     @property
     def whole(self) -> bool:
@@ -158,8 +164,14 @@ def work(case: AdaptiveCase) -> Work:
 
 
 def _longest(size: int, output: int) -> int:
-    """Return the length of the longest window."""
-    return max(-(-(i + 1) * size // output) - i * size // output for i in range(output))
+    """Return the length of the longest window.
+
+    With n/o in lowest terms, window i starts at (i·n − r)/o, r the rest, and so has ⌈(r + n)/o⌉ positions; as i goes
+    on r takes every value below o, the largest of which gives the longest.
+    """
+    shared = gcd(size, output)
+    n, o = size // shared, output // shared
+    return -(-(o - 1 + n) // o)
 
 
 def _covered(size: int, output: int) -> NDArray[Any]:

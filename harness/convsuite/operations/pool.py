@@ -45,6 +45,11 @@ class PoolCase(Case):
         return tuple(axis.count for axis in windows(self))
 
     @property
+    def held(self) -> int:
+        """Bytes of the tables that `meetings` returns."""
+        return 8 * sum(t * n for t, n in zip(self.taps, self.output_sizes, strict=True))
+
+    @property
     def most_met(self) -> int:
         """How many windows the position is in that is in most."""
         return prod(map(window.most_met, windows(self)))
