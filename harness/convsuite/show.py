@@ -39,6 +39,10 @@ _LAYOUTS = {
     "channels_first": "the framework is called with (N, C, *spatial)",
     "channels_last": "the framework is called with (N, *spatial, C)",
 }
+_TERMS = {  # what K counts where that is no product
+    "learn_kernel": "roundings of one step",
+    "lp_pool": "values in one sum; the bound also counts the roundings of powers and roots",
+}
 _KINDS = {
     "causal": ", so that no output sees a later input",
     "full": ", so that every overlap counts",
@@ -202,9 +206,8 @@ def _output(case: Case) -> Rows:
     work = operation.work(case)
     rows = [("output", _shape(operation.output_shape(case), "output"))]
     rows += _formulas(case)
-    rows.append(
-        ("terms K", ", ".join(f"{p} {operation.terms(case, p)}" for p in case.passes) + " (products in one sum)")
-    )
+    counted = _TERMS.get(case.operation, "products in one sum")
+    rows.append(("terms K", ", ".join(f"{p} {operation.terms(case, p)}" for p in case.passes) + f" ({counted})"))
     rows.append(("work", f"{_flops(work.flops)}, {_bytes(work.bytes)} moved at least (forward)"))
     if case.expect.shape or case.expect.values:
         said = "values" if case.expect.values else f"shape {case.expect.shape}"

@@ -20,7 +20,7 @@ from convsuite import operations, show
 from convsuite.case import Case, Origin, Padding, Pass
 from convsuite.drawing import WIDTH, axes, draw_axes, draw_plane, in_runs, legend, pads_in_words
 from convsuite.operands import fill
-from convsuite.operations import conv, max_pool, window
+from convsuite.operations import conv, lp_pool, max_pool, window
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvCase, ConvEntry
 
@@ -154,6 +154,13 @@ def test_the_page_of_a_case_that_must_be_refused() -> None:
 )
 def test_an_impossible_case_says_why(wrong: dict[str, Any], because: str) -> None:
     assert f"  {because}\n" in show.describe(case(**wrong, expect={"error": "rank"}))
+
+
+def test_what_k_counts_where_the_bound_counts_more() -> None:
+    written = msgspec.convert({"name": "x", "input": 4, "kernel": 2}, lp_pool.LpPoolEntry)
+    pool = lp_pool.resolve(written, Common(id="lp_pool/t/x", origin=Origin(file="t.yaml", line=1)))
+    page = " ".join(show.describe(pool).split())
+    assert "terms K forward 4 (values in one sum; the bound also counts the roundings of powers and roots)" in page
 
 
 def max_pool_of(**entry: Any) -> max_pool.MaxPoolCase:
