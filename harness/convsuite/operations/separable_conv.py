@@ -130,7 +130,8 @@ def _pointwise(entry: SeparableEntry, between: int, channels: ChannelsEntry | No
     if channels and channels.out != shape[0]:
         raise CaseError(("channels",), f"channels are {channels.out} out, the values written out have {shape[0]}")
     values = tuple(float(v) for row in said.values for v in row)
-    return Operand(role="pointwise", shape=shape, literal=Literal(shape=shape, values=values))
+    written = Literal(shape=shape, values=values)
+    return Operand(role="pointwise", shape=shape, literal=written, memory_format=memory_format)
 
 
 def violations(case: SeparableCase) -> list[CaseError]:
