@@ -110,6 +110,10 @@ def window_rules(
         if padded < span(k, d):
             text = f"axis {axis}: the kernel spans {span(k, d)}, the padded input is {padded} ({n} + {low} + {high})"
             broken.append(CaseError(("kernel",), text))
+        if min(low, high) < -n:
+            broken.append(
+                CaseError(("padding",), f"axis {axis}: {-min(low, high)} of {n} positions are cut off one end")
+            )
         longest = {"reflect": n - 1, "circular": n, "replicate": None if n else 0, "zeros": None}[padding.mode]
         if longest is not None and max(low, high) > longest:
             text = (
