@@ -678,3 +678,90 @@ def test_the_documentation_s_examples_load(tmp_path: Path, text: str) -> None:
     cases = load(tmp_path, text, "example.yaml")
     said = [line.split("# id: ")[1].strip() for line in text.splitlines() if "# id: " in line]
     assert set(said) <= set(ids(cases))
+
+
+@pytest.mark.parametrize(
+    ("operation", "keys", "told"),
+    [
+        (
+            "max_pool",
+            "input: 8, kernel: 30000000, padding: 30000000",
+            "900,000,000,000,000 taps of a window (30000000x",
+        ),
+        ("max_pool", "rank: 1, input: 8, kernel: 2000000, padding: 2000000", "more than the 1,048,576 of a case below"),
+        (
+            "adaptive_avg_pool",
+            "rank: 1, input: 8, output: 20000000",
+            "for where windows lie), more than the 2,147,483,648",
+        ),
+        (
+            "adaptive_max_pool",
+            "rank: 1, input: 8, output: 100000",
+            "10,000,400,032 bytes (input 1x1x8, output 1x1x100000",
+        ),
+        ("adaptive_avg_pool", "input: 8, output: 1000000000", "bytes (input 1x1x8x8, output 1x1x1000000000x1000000000"),
+    ],
+)
+def test_what_the_reference_cannot_follow_is_refused(tmp_path: Path, operation: str, keys: str, told: str) -> None:
+    text = f"operation: {operation}\ncases:\n- {{name: a, {keys}}}\n"
+    assert told in refused(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("operation", ["max_pool", "patches", "fold"])
+def test_a_missing_kernel_is_missing(tmp_path: Path, operation: str) -> None:
+    text = f"operation: {operation}\ncases:\n- {{name: a, input: 8, output: 8}}\n"
+    text = text if operation == "fold" else text.replace(", output: 8", "")
+    assert "kernel is missing: give its spatial size" in refused(write(tmp_path, text))
+
+
+def test_a_missing_output_is_missing(tmp_path: Path) -> None:
+    text = "operation: adaptive_max_pool\ncases:\n- {name: a, input: 8}\n"
+    assert "output is missing: give its spatial size" in refused(write(tmp_path, text))
+
+
+def test_a_refusal_says_which_passes_it_takes_where_others_are_the_default(tmp_path: Path) -> None:
+    text = (
+        "operation: receptive_field\ncases:\n- {name: a, input: 2, layers: [{kernel: 3}], expect: {error: kernel}%s}\n"
+    )
+    assert "set `passes: [forward]`" in refused(write(tmp_path, text % ""))
+    assert len(casefile.load([write(tmp_path, text % ", passes: [forward]")]).cases) == 1
+
+
+def test_a_descent_may_start_at_zeros_but_not_of_zeros(tmp_path: Path) -> None:
+    text = "operation: learn_kernel\ncases:\n- {{name: a, input: {x}, kernel: {{values: [[0, 0]]}}, target: {y}}}\n"
+    seen, nothing = "{size: [1, 3]}", "{values: [[0, 0, 0]]}"
+    assert len(casefile.load([write(tmp_path, text.format(x=seen, y="{}"))]).cases) == 1
+    assert "input is all 0" in refused(write(tmp_path, text.format(x=nothing, y="{}")))
+    assert "target is all 0" in refused(write(tmp_path, text.format(x=seen, y="{values: [[0, 0]]}")))
+
+
+@pytest.mark.parametrize(
+    "more", ["operation: learn_kernel, kernel: [1, 2]", "operation: receptive_field, layers: [{kernel: 1}]"]
+)
+def test_several_channels_where_there_is_one(tmp_path: Path, more: str) -> None:
+    operation, keys = more.split(", ", 1)
+    text = f"{operation}\ncases:\n- {{name: a, input: {{values: [[[1, 2]], [[3, 4]]]}}, rank: 2, {keys}}}\n"
+    message = refused(write(tmp_path, text))
+    assert "f.yaml:3:29: " in message
+    assert "there is one channel here, the values written out have 2" in message
+
+
+def test_no_memory_format_of_a_weight(tmp_path: Path) -> None:
+    text = "operation: learn_kernel\ncases:\n- {name: a, input: 3, kernel: 2, memory_format: {weight: transposed}}\n"
+    assert "this operation has no memory format of a weight" in refused(write(tmp_path, text))
+
+
+def test_a_crop_of_more_than_the_axis(tmp_path: Path) -> None:
+    text = "operation: {op}\ncases:\n- {{name: a, rank: 1, input: 3, kernel: 2, padding: [[{pads}]]}}\n"
+    for op in ("conv", "max_pool", "patches"):
+        for pads in ("-4, 5", "5, -4"):
+            message = refused(write(tmp_path, text.format(op=op, pads=pads)))
+            assert "axis 0: 4 of 3 positions are cut off one end" in message
+        assert len(casefile.load([write(tmp_path, text.format(op=op, pads="-3, 5"))]).cases) == 1
+
+
+def test_a_written_pointwise_weight_has_its_memory_format(tmp_path: Path) -> None:
+    keys = "input: 4, kernel: 3, memory_format: transposed, pointwise: {values: [[1]]}"
+    text = f"operation: separable_conv\ncases:\n- {{name: a, {keys}}}\n"
+    (case,) = casefile.load([write(tmp_path, text)]).cases
+    assert {o.role: o.memory_format for o in case.operands}["pointwise"] == "transposed"

@@ -45,7 +45,7 @@ def extent(entry: int | list[int] | None, rank: int, key: str = "kernel") -> tup
 def needed(size: int | list[int] | None, key: str) -> int | list[int]:
     """Return a size that must be there."""
     if size is None:
-        raise CaseError((key,), f"{key} needs a `size`")
+        raise CaseError((key,), f"{key} is missing: give its spatial size")
     return size
 
 
@@ -79,6 +79,16 @@ def input_operand(entry: Entry, rank: int, channels: int | None) -> Operand:
     if channels not in (None, shape[1]):
         raise CaseError(("channels",), f"channels are {channels}, the values written out have {shape[1]}")
     return Operand(role="input", shape=shape, literal=written, memory_format=formats(entry).input)
+
+
+def single_channel(entry: Entry, rank: int) -> Operand:
+    """Return the input of an operation that takes one channel."""
+    written = input_literal(entry, rank)
+    if written and written.shape[1] != 1:
+        raise CaseError(
+            ("input", "values"), f"there is one channel here, the values written out have {written.shape[1]}"
+        )
+    return input_operand(entry, rank, 1)
 
 
 def channels(entry: WeightedEntry, x: Literal | None, w: Literal | None, into: int = 1) -> ChannelsEntry:
@@ -115,9 +125,9 @@ def formats(entry: Entry) -> MemoryFormatEntry:
 
 
 def no_weight_format(entry: Entry) -> None:
-    """Refuse a weight's memory format where there is no weight."""
+    """Refuse a weight's memory format in an operation that has none."""
     if isinstance(entry.memory_format, MemoryFormatEntry) and entry.memory_format.weight != "contiguous":
-        raise CaseError(("memory_format",), "there is no weight here, so it has no memory format")
+        raise CaseError(("memory_format", "weight"), "this operation has no memory format of a weight")
 
 
 def with_grad_output(case: CaseT, entry: Entry, shape: tuple[int, ...]) -> CaseT:

@@ -78,11 +78,9 @@ EXCLUSIONS = axes.EVERYWHERE
 
 def resolve(entry: FoldEntry, common: Common) -> FoldCase:
     """Resolve what was written to a case. Raise CaseError where it cannot even be said what is meant."""
-    if entry.output is None:
-        raise CaseError(("output",), "output is missing: give its spatial size")
     rank = rank_of(entry.rank, entry.kernel, None, "kernel")
     kernel = operand.extent(entry.kernel, rank)
-    output = window.per_axis(entry.output, rank, "output")
+    output = operand.extent(entry.output, rank, "output")
     stride, dilation = window.per_axis(entry.stride, rank, "stride"), window.per_axis(entry.dilation, rank, "dilation")
     padding = window.resolve_padding(entry.padding, "zeros", output, kernel, stride, dilation)
     if entry.input is None:

@@ -70,6 +70,11 @@ class LearnKernelCase(Case):
         sizes = zip(self.input_shape[2:], self.kernel, strict=True)
         return (*self.input_shape[:2], *(n - k + 1 for n, k in sizes))
 
+    @property
+    def factors(self) -> tuple[Operand, ...]:
+        """Input and target; a descent may start at zeros, which hide nothing."""
+        return tuple(o for o in self.operands if o.role != "weight")
+
 
 ENTRY = LearnKernelEntry
 CASE = LearnKernelCase
@@ -88,7 +93,7 @@ def resolve(entry: LearnKernelEntry, common: Common) -> LearnKernelCase:
     """Resolve what was written to a case."""
     k = operand.kernel(entry.kernel)
     rank = rank_of(entry.rank, k.size, k.values, "kernel")
-    x = operand.input_operand(entry, rank, 1)
+    x = operand.single_channel(entry, rank)
     operand.no_weight_format(entry)
     start = literal(k.values, rank, ("kernel", "values")) if k.values is not None else None
     weight = Operand(
@@ -128,7 +133,7 @@ def _window(case: LearnKernelCase) -> list[CaseError]:
 def violations(case: LearnKernelCase) -> list[CaseError]:
     """Return every rule that the case breaks."""
     broken = _window(case)
-    if case.input_shape[1] != 1 or case.operands[-1].shape[:2] != (1, 1):
+    if case.operands[-1].shape[:2] != (1, 1):
         broken.append(CaseError(("kernel",), "one channel only: the kernel is what is learned"))
     if case.dtype not in DTYPES:
         broken.append(CaseError(("dtype",), f"the steps are compared in {' and '.join(DTYPES)}, not in {case.dtype}"))

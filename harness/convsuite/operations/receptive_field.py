@@ -98,7 +98,7 @@ def resolve(entry: ReceptiveFieldEntry, common: Common) -> ReceptiveFieldCase:
     """Resolve what was written to a case: each layer to a convolution of the one before it."""
     written = operand.array(entry.input, "input")
     rank = rank_of(entry.rank, written.size, written.values, "input")
-    x = operand.input_operand(entry, rank, 1)
+    x = operand.single_channel(entry, rank)
     operand.no_weight_format(entry)
     shared = common.shared(entry, rank)
     if not entry.layers:
