@@ -196,11 +196,10 @@ def registered() -> dict[str, Registered]:
 
 def find(name: str) -> Registered:
     """Return one registered variant; an unknown name is an error with the nearest known ones."""
-    from difflib import get_close_matches
+    from convsuite.nearest import did_you_mean
 
     known = registered()
     if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known: {', '.join(known)}")
         raise BackendError(f"no backend {name!r}: {hint} (see `convsuite list backends`)")
     return known[name]

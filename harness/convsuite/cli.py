@@ -273,14 +273,13 @@ def _needed(selectors: tuple[str, ...], level: str) -> str:
 
 def one_case(suite: Suite, case_id: str) -> Case:
     """Return the case of an id; an unknown one is an error with the nearest known ids."""
-    from difflib import get_close_matches
-
     from convsuite.errors import SelectorError
+    from convsuite.nearest import nearest
 
     by_id = {case.id: case for case in suite.cases}
     if case_id in by_id:
         return by_id[case_id]
-    near = get_close_matches(case_id, by_id, n=3, cutoff=0.6) or [i for i in by_id if i.startswith(case_id)][:3]
+    near = nearest(case_id, by_id) or [i for i in by_id if i.startswith(case_id)][:3]
     hint = "did you mean\n  " + "\n  ".join(near) if near else "see `convsuite list cases --level full`"
     raise SelectorError(f"no case {case_id!r} among {len(by_id)}: {hint}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +21,7 @@ from convsuite.backend import Registered, registered
 from convsuite.case import Case, Level, Outcome, Pass, Status
 from convsuite.entry import PassName
 from convsuite.errors import KnownFailureError
+from convsuite.nearest import did_you_mean
 from convsuite.sources import KNOWN_FAILURES
 
 if TYPE_CHECKING:
@@ -179,8 +179,7 @@ def _check_variants(backend: str, entry: KnownFailure, names: Mapping[str, Regis
 
 
 def _hint(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
+    return did_you_mean(name, known, f"known are {', '.join(sorted(known))}.")
 
 
 def _outlived(known: Listed, outcome: Outcome) -> Outcome:

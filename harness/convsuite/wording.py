@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from convsuite import nearest
 from convsuite.yamlnodes import shown
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ Path = tuple[str | int, ...]
 def did_you_mean(word: str, among: Iterable[str]) -> str:
     """Return `; did you mean X?`, or the known words where none is near."""
     known = list(among)
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+    return "; " + nearest.did_you_mean(word.lower(), known, f"known are {', '.join(known)}", most=1)
 
 
 def explain(error: msgspec.ValidationError, struct: type, node_at: Any) -> tuple[Path, str, str | None]:

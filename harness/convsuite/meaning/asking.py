@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 from convsuite.errors import SelectorError
 from convsuite.meaning.dialect import Dialect
 from convsuite.meaning.questions import QUESTIONS
 from convsuite.meaning.survey import Asked
+from convsuite.nearest import did_you_mean
 
 
 def every(dialects: Mapping[str, Dialect]) -> list[Asked]:
@@ -42,8 +42,7 @@ def means(pattern: str, asked: Asked) -> bool:
 
 def _near(pattern: str, asked: Iterable[Asked]) -> str:
     words = {word for a in asked for word in (a.call.question, a.backend, *_names(a.call.text))}
-    near = get_close_matches(pattern, words, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else f"questions are {', '.join(QUESTIONS)}"
+    return did_you_mean(pattern, words, f"questions are {', '.join(QUESTIONS)}")
 
 
 def _names(line: str) -> tuple[str, str]:
