@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convsuite.case import Level, Numerics, Pass, Support
-from convsuite.operations.patches import PatchesCase, met
+from convsuite.operations import window
+from convsuite.operations.patches import PatchesCase
 from convsuite.operations.window import span
 from convsuite_backends import _layout
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def added(declared: Numerics, case: PatchesCase, whose: str) -> Numerics:
     """Declare that a sum of 16-bit patches is rounded with each addition, where several are added up."""
-    additions = met(case) - 1
+    additions = window.met(window.windows(case)) - 1
     if case.dtype not in _layout.HALVES or additions < 1:
         return declared
     return _layout.narrowed(declared, case, additions, f"{whose} rounds each addition to {case.dtype}")

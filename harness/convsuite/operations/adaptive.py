@@ -10,13 +10,13 @@ from __future__ import annotations
 from math import gcd, prod
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from convsuite.case import FLOATS, INTEGERS, Case, Padding, Work
+from convsuite.case import FLOATS, Case, Padding, Work
 from convsuite.entry import Entry, Size
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, pool
-from convsuite.operations.common import Common, rank_of
+from convsuite.operations.common import Common, gradient_rules, rank_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,9 +118,7 @@ def resolve(entry: AdaptiveEntry, common: Common, cls: type[AdaptiveT], name: st
         **own,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, pool.output_shape(case))
+    return operand.with_gradient(case, entry, violations, pool.output_shape)
 
 
 def violations(case: AdaptiveCase) -> list[CaseError]:
@@ -133,9 +131,7 @@ def violations(case: AdaptiveCase) -> list[CaseError]:
         broken.append(CaseError(("output",), f"output must be at least 1 on every axis, not {list(case.output)}"))
     if min(sizes) < 1:
         broken.append(CaseError(("input",), f"there is nothing to pool: the input is {list(sizes)}"))
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    return broken
+    return broken + gradient_rules(case)
 
 
 def picture(case: AdaptiveCase) -> Case | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convsuite.case import INTEGERS
-from convsuite.errors import CaseError
 from convsuite.operations import adaptive, avg_pool, axes
 from convsuite.operations.adaptive import Adaptive, AdaptiveEntry, picture, work
 from convsuite.operations.avg_pool import AvgPoolCase, output_shape, reference, terms
+from convsuite.operations.common import fraction_rules
 
 if TYPE_CHECKING:
+    from convsuite.errors import CaseError
     from convsuite.operations.common import Common
 
 __all__ = ["output_shape", "picture", "reference", "terms", "work"]
@@ -45,7 +45,4 @@ def resolve(entry: AdaptiveEntry, common: Common) -> AdaptiveAvgPoolCase:
 
 def violations(case: AdaptiveAvgPoolCase) -> list[CaseError]:
     """Return every rule that a case breaks; a backend must refuse a case that breaks one."""
-    broken = adaptive.violations(case)
-    if case.dtype in INTEGERS:
-        broken.append(CaseError(("dtype",), f"an average is a fraction, which {case.dtype} does not hold"))
-    return broken
+    return adaptive.violations(case) + fraction_rules(case, "an average")

@@ -12,6 +12,8 @@ from convsuite.operations import window
 from convsuite.operations.common import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convsuite.case import CaseT
 
 
@@ -96,17 +98,23 @@ def channels(entry: WeightedEntry, x: Literal | None, w: Literal | None, into: i
 
     `into` is the axis of the weight that takes the input's channels of a group: 1, or 0 in a transposed convolution.
     """
-    written = entry.channels
-    if isinstance(written, int):
-        written = ChannelsEntry(in_=written, out=written)
+    if w is None:
+        return agreed(entry.channels, x, None)
     # the axis that counts a group's channels only is multiplied by the groups; axis 0 has them all
-    of_weight = None if w is None else (w.shape[0], w.shape[1] * entry.groups)
-    out = of_weight[1 - into] if of_weight else (written.out if written else 1)
-    in_ = x.shape[1] if x else of_weight[into] if of_weight else (written.in_ if written else 1)
-    if written and (written.in_, written.out) != (in_, out):
-        rule = f"channels are {written.in_} and {written.out}, the values written out have {in_} and {out}"
+    of_weight = (w.shape[0], w.shape[1] * entry.groups)
+    return agreed(entry.channels, x, ChannelsEntry(in_=of_weight[into], out=of_weight[1 - into]))
+
+
+def agreed(said: int | ChannelsEntry | None, x: Literal | None, of_weight: ChannelsEntry | None) -> ChannelsEntry:
+    """Return the channels of input and output: the values' where there are some, which must be those that are said."""
+    said = ChannelsEntry(in_=said, out=said) if isinstance(said, int) else said
+    found = of_weight or said or ChannelsEntry()
+    if x:
+        found = ChannelsEntry(in_=x.shape[1], out=found.out)
+    if said and said != found:
+        rule = f"channels are {said.in_} and {said.out}, the values written out have {found.in_} and {found.out}"
         raise CaseError(("channels",), rule)
-    return ChannelsEntry(in_=in_, out=out)
+    return found
 
 
 def bias(entry: bool | BiasEntry, count: int) -> tuple[Operand, ...]:
@@ -134,6 +142,18 @@ def with_grad_output(case: CaseT, entry: Entry, shape: tuple[int, ...]) -> CaseT
     """Return the case with the output's gradient as its last operand."""
     grad = Operand(role="grad_output", shape=shape, memory_format=formats(entry).grad_output)
     return replace(case, operands=(*case.operands, grad))
+
+
+def with_gradient(
+    case: CaseT,
+    entry: Entry,
+    violations: Callable[[CaseT], list[CaseError]],
+    output_shape: Callable[[CaseT], tuple[int, ...]],
+) -> CaseT:
+    """Return the case, with the output's gradient if one is asked for and the case breaks no rule."""
+    if not case.wants_gradient or violations(case):
+        return case
+    return with_grad_output(case, entry, output_shape(case))
 
 
 def _bias_literal(entry: bool | BiasEntry, count: int) -> Literal | None:

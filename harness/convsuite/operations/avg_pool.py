@@ -20,10 +20,11 @@ from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import FILLS, FLOATS, INTEGERS, Expected, Pass
+from convsuite.case import FILLS, FLOATS, Expected, Pass
 from convsuite.entry import PoolEntry
 from convsuite.errors import CaseError
 from convsuite.operations import axes, pool
+from convsuite.operations.common import fraction_rules
 from convsuite.operations.pool import PoolCase, output_shape, picture, terms, work
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ def violations(case: AvgPoolCase) -> list[CaseError]:
     broken = pool.violations(case)
     if case.divisor == 0:
         broken.append(CaseError(("divisor",), "divisor must not be 0"))
-    if case.dtype in INTEGERS:
-        broken.append(CaseError(("dtype",), f"an average is a fraction, which {case.dtype} does not hold"))
-    return broken
+    return broken + fraction_rules(case, "an average")
 
 
 def divisors(case: AvgPoolCase) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convsuite.case import Expect, Literal, Origin, Pass
+from convsuite.case import INTEGERS, Case, Expect, Literal, Origin, Pass
 from convsuite.entry import Entry
 from convsuite.errors import CaseError
 
@@ -36,6 +36,27 @@ class Common:
             "level": entry.level,
             "origin": self.origin,
         }
+
+
+def gradient_rules(case: Case) -> list[CaseError]:
+    """Return the rule that a case breaks if it asks for gradients of integers."""
+    if case.dtype in INTEGERS and case.wants_gradient:
+        return [CaseError(("passes",), f"{case.dtype} has no gradients")]
+    return []
+
+
+def bias_rules(case: Case, bias: bool) -> list[CaseError]:
+    """Return the rule that a case breaks if it asks for the gradient of a bias that it does not have."""
+    if Pass.GRAD_BIAS in case.passes and not bias:
+        return [CaseError(("passes",), "grad_bias needs `bias: true`")]
+    return []
+
+
+def fraction_rules(case: Case, what: str) -> list[CaseError]:
+    """Return the rule that a case of integers breaks where the result, `what`, is a fraction."""
+    if case.dtype in INTEGERS:
+        return [CaseError(("dtype",), f"{what} is a fraction, which {case.dtype} does not hold")]
+    return []
 
 
 def literal(values: list[Any], rank: int, key: tuple[str, ...]) -> Literal:

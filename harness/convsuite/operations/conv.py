@@ -13,13 +13,13 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import INTEGERS, Case, Expected, Operand, Pass, Work
+from convsuite.case import Case, Expected, Operand, Pass, Work
 from convsuite.entry import ChannelsEntry, KernelEntry, PaddingMode, WeightedEntry
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, window
-from convsuite.operations.common import Common, literal, rank_of
+from convsuite.operations.common import Common, bias_rules, gradient_rules, literal, rank_of
 from convsuite.operations.window import Axis
 
 if TYPE_CHECKING:
@@ -121,9 +121,7 @@ def resolve(entry: ConvEntry, common: Common) -> ConvCase:
         flip=entry.flip,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def violations(case: ConvCase) -> list[CaseError]:
@@ -148,12 +146,7 @@ def violations(case: ConvCase) -> list[CaseError]:
 
 def pass_rules(case: ConvCase) -> list[CaseError]:
     """Return the rules that the passes asked for break."""
-    broken = []
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    if Pass.GRAD_BIAS in case.passes and not case.bias:
-        broken.append(CaseError(("passes",), "grad_bias needs `bias: true`"))
-    return broken
+    return gradient_rules(case) + bias_rules(case, case.bias)
 
 
 def output_shape(case: ConvCase) -> tuple[int, ...]:
@@ -169,7 +162,7 @@ def terms(case: ConvCase, pass_: Pass) -> int:
             return taps * (case.input_shape[1] // case.groups)
         case Pass.GRAD_INPUT:
             # padding may show one position several times, and a stride lets a tap miss it
-            return prod(map(window.most_met, window.windows(case))) * (case.out_channels // case.groups)
+            return window.met(window.windows(case)) * (case.out_channels // case.groups)
         case _:
             return case.input_shape[0] * prod(output_shape(case)[2:])
 

@@ -135,9 +135,7 @@ def resolve(entry: ConvTransposeEntry, common: Common) -> ConvTransposeCase:
         flip=entry.flip,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def violations(case: ConvTransposeCase) -> list[CaseError]:

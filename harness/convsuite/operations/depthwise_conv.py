@@ -105,9 +105,7 @@ def resolve(entry: DepthwiseEntry, common: Common) -> DepthwiseCase:
         multiplier=entry.multiplier,
         bias=entry.bias is not False,
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def sliding(entry: MultipliedEntry, x: Operand, weight: Operand, rank: int) -> dict[str, Any]:

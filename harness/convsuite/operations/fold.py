@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from convsuite.case import INTEGERS, Case, Expected, Operand, Padding, Pass, Work
+from convsuite.case import Case, Expected, Operand, Padding, Pass, Work
 from convsuite.entry import ArrayEntry, Size
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, patches, window
-from convsuite.operations.common import Common, rank_of
+from convsuite.operations.common import Common, gradient_rules, rank_of
 from convsuite.operations.patches import PatchesCase, PatchesEntry
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def resolve(entry: FoldEntry, common: Common) -> FoldCase:
         order=entry.order,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def violations(case: FoldCase) -> list[CaseError]:
@@ -117,9 +115,7 @@ def violations(case: FoldCase) -> list[CaseError]:
             broken.append(CaseError(("channels",), f"the input has {rows} channels, no multiple of the {taps} taps"))
         if sizes != due:
             broken.append(CaseError(("output",), f"output {list(case.output)} has {due} windows, the input {sizes}"))
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    return broken
+    return broken + gradient_rules(case)
 
 
 def output_shape(case: FoldCase) -> tuple[int, ...]:
@@ -129,7 +125,7 @@ def output_shape(case: FoldCase) -> tuple[int, ...]:
 
 def terms(case: FoldCase, pass_: Pass) -> int:
     """K: how many windows see the position that is seen most, or 1 for the gradient."""
-    return 1 if pass_.gradient else patches.met(case.unfolded)
+    return 1 if pass_.gradient else window.met(window.windows(case.unfolded))
 
 
 def work(case: FoldCase) -> Work:
@@ -166,5 +162,4 @@ def _counts(
     """Return how many windows each axis of the output has; 1 where the window is invalid, which is told later."""
     if window.window_rules(output, kernel, stride, dilation, pads):
         return [1] * len(output)
-    each = zip(output, pads.pads, kernel, stride, dilation, strict=True)
-    return [window.output_size(n + low + high, window.span(k, d), s) for n, (low, high), k, s, d in each]
+    return [axis.count for axis in window.windows_over(output, kernel, stride, dilation, pads)]

@@ -13,13 +13,13 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import INTEGERS, Case, Expected, Literal, Operand, Pass, Work
+from convsuite.case import Case, Expected, Literal, Operand, Pass, Work
 from convsuite.entry import ArrayEntry, ChannelsEntry, Size, WindowEntry
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, patches, window
-from convsuite.operations.common import Common, literal, rank_of
+from convsuite.operations.common import Common, bias_rules, gradient_rules, literal, rank_of
 from convsuite.operations.patches import PatchesCase
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def resolve(entry: LocalConvEntry, common: Common) -> LocalConvCase:
     rank = rank_of(entry.rank, size, None, "kernel")
     written = _written(k, rank)
     kernel = written.shape[2 + rank :] if written and k.values else operand.extent(k.size, rank)
-    channels = _channels(entry, operand.input_literal(entry, rank), _channels_of(written, k, kernel))
+    channels = operand.agreed(entry.channels, operand.input_literal(entry, rank), _channels_of(written, k, kernel))
     x = operand.input_operand(entry, rank, channels.in_)
     stride, dilation = window.per_axis(entry.stride, rank, "stride"), window.per_axis(entry.dilation, rank, "dilation")
     case = LocalConvCase(
@@ -150,11 +150,7 @@ def violations(case: LocalConvCase) -> list[CaseError]:
     if not broken and positions != case.output:
         text = f"the weight has kernels for {list(positions)} output positions, there are {list(case.output)}"
         broken.append(CaseError(("kernel",), text))
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    if Pass.GRAD_BIAS in case.passes and not case.bias:
-        broken.append(CaseError(("passes",), "grad_bias needs `bias: true`"))
-    return broken
+    return broken + gradient_rules(case) + bias_rules(case, case.bias)
 
 
 def output_shape(case: LocalConvCase) -> tuple[int, ...]:
@@ -168,7 +164,7 @@ def terms(case: LocalConvCase, pass_: Pass) -> int:
         case Pass.FORWARD:
             return prod(case.kernel) * case.input_shape[1]
         case Pass.GRAD_INPUT:
-            return prod(map(window.most_met, window.windows(case))) * case.out_channels
+            return window.met(window.windows(case)) * case.out_channels
         case _:
             return case.input_shape[0]
 
@@ -240,25 +236,14 @@ def _written(k: LocalKernelEntry, rank: int) -> Literal | None:
     return literal(k.flat, 1, ("kernel", "flat")) if k.flat is not None else None
 
 
-def _channels_of(written: Literal | None, k: LocalKernelEntry, kernel: tuple[int, ...]) -> tuple[int, int] | None:
-    """Return the weight's channels, (C_out, C_in), where its values are written out."""
+def _channels_of(written: Literal | None, k: LocalKernelEntry, kernel: tuple[int, ...]) -> ChannelsEntry | None:
+    """Return the weight's channels where its values are written out."""
     if written is None:
         return None
     first, second, *_ = written.shape
-    return (first, second) if k.values else (written.shape[2], second // max(1, prod(kernel)))
-
-
-def _channels(entry: LocalConvEntry, x: Literal | None, of_weight: tuple[int, int] | None) -> ChannelsEntry:
-    """Return the channels of input and output, as said or as the values have them."""
-    said = entry.channels
-    said = ChannelsEntry(in_=said, out=said) if isinstance(said, int) else said
-    default = said or ChannelsEntry()
-    out, weight_in = of_weight or (default.out, default.in_)
-    found = ChannelsEntry(in_=x.shape[1] if x else weight_in, out=out)
-    if said and said != found:
-        rule = f"channels are {said.in_} and {said.out}, the values written out have {found.in_} and {found.out}"
-        raise CaseError(("channels",), rule)
-    return found
+    if k.values:
+        return ChannelsEntry(in_=second, out=first)
+    return ChannelsEntry(in_=second // max(1, prod(kernel)), out=written.shape[2])
 
 
 def _with_operands(
@@ -275,9 +260,7 @@ def _with_operands(
     weight = Operand(role="weight", shape=values.shape if values else shape, literal=values, memory_format=form)
     bias = (Operand(role="bias", shape=(case.out_channels, *out)),) if case.bias else ()
     case = replace(case, operands=(*case.operands, weight, *bias))
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def _of_positions(written: Literal, rank: int) -> Literal:

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from math import ceil, frexp, inf, isfinite, prod
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import FLOATS, INTEGERS, Expected, Pass
+from convsuite.case import FLOATS, Expected, Pass
 from convsuite.entry import PoolEntry
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import axes, pool
+from convsuite.operations.common import fraction_rules
 from convsuite.operations.pool import PoolCase, output_shape, picture, terms, work
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def violations(case: LpPoolCase) -> list[CaseError]:
     elif not (case.absolute or case.power.is_integer()):
         rule = f"power {case.power:g} of a negative number is none: without `absolute` it must be whole"
         broken.append(CaseError(("absolute",), rule))
-    if case.dtype in INTEGERS:
-        broken.append(CaseError(("dtype",), f"a root is a fraction, which {case.dtype} does not hold"))
-    return broken
+    return broken + fraction_rules(case, "a root")
 
 
 def reference(case: LpPoolCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-from convsuite.case import INTEGERS, Case, Expected, Pass, Work
+from convsuite.case import Case, Expected, Pass, Work
 from convsuite.entry import Size, WindowEntry
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, window
-from convsuite.operations.common import Common, rank_of
+from convsuite.operations.common import Common, gradient_rules, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,17 +102,13 @@ def resolve(entry: PatchesEntry, common: Common) -> PatchesCase:
         order=entry.order,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def violations(case: PatchesCase) -> list[CaseError]:
     """Return every rule that the case breaks."""
     broken = window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding)
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    return broken
+    return broken + gradient_rules(case)
 
 
 def output_shape(case: PatchesCase) -> tuple[int, ...]:
@@ -122,12 +118,7 @@ def output_shape(case: PatchesCase) -> tuple[int, ...]:
 
 def terms(case: PatchesCase, pass_: Pass) -> int:
     """K: 1, or for the gradient how many windows see the position that is seen most."""
-    return met(case) if pass_.gradient else 1
-
-
-def met(case: PatchesCase) -> int:
-    """How many pairs of window and tap meet the input position that is met most."""
-    return prod(map(window.most_met, window.windows(case)))
+    return window.met(window.windows(case)) if pass_.gradient else 1
 
 
 def work(case: PatchesCase) -> Work:
@@ -142,7 +133,7 @@ def picture(case: PatchesCase) -> PatchesCase:
 
 
 def reference(case: PatchesCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Expected:
-    """Return the values seen, which must be met bit for bit; or their adjoint, sums of at most `met` gradients."""
+    """Return the values seen, which must be met bit for bit; or their adjoint, sums of gradients."""
     from convsuite.arithmetic import evaluate
 
     if pass_.gradient:

@@ -12,12 +12,12 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from convsuite.case import INTEGERS, Case, Pass, Work
+from convsuite.case import Case, Pass, Work
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, window
-from convsuite.operations.common import Common, rank_of
+from convsuite.operations.common import Common, gradient_rules, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class PoolCase(Case):
     @property
     def most_met(self) -> int:
         """How many windows the position is in that is in most."""
-        return prod(map(window.most_met, windows(self)))
+        return window.met(windows(self))
 
     @property
     def overhang(self) -> tuple[int, ...]:
@@ -108,9 +108,7 @@ def resolve(entry: PoolEntry, common: Common, cls: type[PoolT], name: str, **own
         **own,
         **common.shared(entry, rank),
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def violations(case: PoolCase) -> list[CaseError]:
@@ -118,9 +116,7 @@ def violations(case: PoolCase) -> list[CaseError]:
     hanging = zip(case.padding.pads, case.overhang, strict=True)
     padded = replace(case.padding, pads=tuple((low, high + more) for (low, high), more in hanging))
     broken = window.window_rules(case.input_shape[2:], case.kernel, case.stride, case.dilation, padded)
-    if case.dtype in INTEGERS and case.wants_gradient:
-        broken.append(CaseError(("passes",), f"{case.dtype} has no gradients"))
-    return broken
+    return broken + gradient_rules(case)
 
 
 def _hanging(size: int, span: int, stride: int, low: int, high: int) -> int:

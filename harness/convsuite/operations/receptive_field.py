@@ -24,7 +24,7 @@ from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, conv, window
-from convsuite.operations.common import Common, rank_of
+from convsuite.operations.common import Common, gradient_rules, rank_of
 from convsuite.operations.conv import ConvCase
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ def violations(case: ReceptiveFieldCase) -> list[CaseError]:
         return [CaseError(("at",), f"at is {list(case.at)}, the output is {list(output_shape(case)[2:])}")]
     if case.fill == "special":
         return [CaseError(("fill",), "paths are counted: there is no place for NaN and infinities")]
-    if case.dtype not in FLOATS and case.wants_gradient:
-        return [CaseError(("passes",), f"{case.dtype} has no gradients")]
-    return []
+    return gradient_rules(case)
 
 
 def output_shape(case: ReceptiveFieldCase) -> tuple[int, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from convsuite.case import Padding
 from convsuite.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from convsuite.case import Case
     from convsuite.entry import AxisPadding, PaddingEntry, Size
@@ -216,8 +217,24 @@ class Window:
 
 def windows(case: Case) -> list[Window]:
     """Return what a case's window does on each spatial axis."""
-    axes = zip(case.input_shape[2:], case.padding.pads, case.kernel, case.stride, case.dilation, strict=True)
-    return [Window(n, pads, case.padding.mode, k, s, d) for n, pads, k, s, d in axes]
+    return windows_over(case.input_shape[2:], case.kernel, case.stride, case.dilation, case.padding)
+
+
+def windows_over(
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: Padding,
+) -> list[Window]:
+    """Return what a window does on each axis of an input of these sizes."""
+    axes = zip(sizes, padding.pads, kernel, stride, dilation, strict=True)
+    return [Window(n, pads, padding.mode, k, s, d) for n, pads, k, s, d in axes]
+
+
+def met(windows: Iterable[Window]) -> int:
+    """How many pairs of window and tap meet the input position that is met most, over all axes."""
+    return prod(map(most_met, windows))
 
 
 @lru_cache(maxsize=1024)  # every operand's fill asks, and the reference of each pass
