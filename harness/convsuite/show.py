@@ -13,6 +13,7 @@ from convsuite.case import Case, Literal, Operand, Pass
 from convsuite.drawing import NAMES, WIDTH, Axis, axes, draw_axes, draw_plane, legend, pads_in_words
 from convsuite.operations import conv_transpose, local_conv, window
 from convsuite.operations.conv_transpose import ConvTransposeCase
+from convsuite.operations.receptive_field import ReceptiveFieldCase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def print_case(case: Case, console: Console, folders: Sequence[str] = ()) -> Non
     text = Text(describe(case, folders))
     for pattern, style in (
         (r"(?m)\A.*$", "bold"),
-        (r"(?m)^  [a-z][a-zA-Z ]+?(?=  )", "cyan"),
+        (r"(?m)^  [a-z][a-zA-Z0-9 ]+?(?=  )", "cyan"),
         (r"(?m)^(axis|the padded plane|input|weight|bias|grad_|output|expected|run it).*$", "bold"),
         (r"\bw\d+\b|■|\[ *[\d,]+\](?=[ \n])", "green"),
         (r"(?m)^.*read by no window$|^  must be refused.*$", "yellow"),
@@ -82,9 +83,7 @@ def _parameters(case: Case, broken: list[CaseError]) -> Rows:
         ("written in", f"{case.origin.file}:{case.origin.line}"),
         ("operation", case.operation),
         *((o.role, _operand(o, case)) for o in case.operands),
-        *_window(case),
-        *_own(case),
-        *_padding(case),
+        *(_stack(case) if isinstance(case, ReceptiveFieldCase) else [*_window(case), *_own(case), *_padding(case)]),
         ("dtype", case.dtype),
         ("fill", _fill(case)),
         ("layout", f"{case.layout}: {_LAYOUTS[case.layout]}"),
@@ -134,6 +133,29 @@ def _window(case: Case) -> Rows:
         spans = tuple(window.span(k, d) for k, d in zip(case.kernel, case.dilation, strict=True))
         rows.append(("effective kernel", f"{_per_axis(spans)}, from its first tap to its last"))
     return rows
+
+
+def _stack(case: ReceptiveFieldCase) -> Rows:
+    """Return a line for each layer, from 0 as error messages count them, and what is asked of the whole stack."""
+    return [
+        *((f"layer {number}", _layer(layer)) for number, layer in enumerate(case.layers)),
+        ("padding mode", case.padding.mode),
+        ("field", f"{_per_axis(case.extent)}, from the first input that may matter to the last"),
+        ("of the output at", f"{list(case.at)}"),
+    ]
+
+
+def _layer(layer: Case) -> str:
+    kinds, pads = layer.padding.kinds, layer.padding.pads
+    dense, padded = set(layer.dilation) == {1}, any(map(any, pads))
+    parts = [
+        f"kernel {_per_axis(layer.kernel)}",
+        f"stride {_per_axis(layer.stride)}",
+        f"dilation {_per_axis(layer.dilation)}" if not dense else "",
+        f"padding {' × '.join(kinds if len(set(kinds)) > 1 else kinds[:1])}"
+        + (f" {[list(each) for each in pads]}" if padded else ""),
+    ]
+    return f"of {_per_axis(layer.input_shape[2:])}: {', '.join(filter(None, parts))}"
 
 
 def _per_axis(numbers: tuple[int, ...]) -> str:
@@ -221,6 +243,8 @@ def _formulas(case: Case) -> Rows:
     pictured = operation.picture(case)
     if isinstance(case, ConvTransposeCase):
         return _transposed_formulas(case)
+    if isinstance(case, ReceptiveFieldCase) and len(case.layers) > 1:
+        return []
     drawn = axes(pictured) if pictured else ()
     if tuple(a.windows for a in drawn) != operation.output_shape(case)[2:]:
         return []
@@ -282,11 +306,13 @@ def _geometry(case: Case, broken: list[CaseError]) -> list[str]:
     drawn = axes(pictured)
     lines = wrap(legend(drawn), WIDTH, break_long_words=False, break_on_hyphens=False)
     plane = draw_plane(*drawn) if case.rank == 2 else []
-    return [*_adjoint(case), *draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]
+    return [*_caveat(case), *draw_axes(drawn), *([""] if plane else []), *plane, "", *lines]
 
 
-def _adjoint(case: Case) -> list[str]:
+def _caveat(case: Case) -> list[str]:
     """Return the words that what is drawn is not the operation itself, where it is not."""
+    if isinstance(case, ReceptiveFieldCase) and len(case.layers) > 1:
+        return [f"drawn is layer 0, the first of {len(case.layers)}", ""]
     if not isinstance(case, ConvTransposeCase):
         return []
     text = (

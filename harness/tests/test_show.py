@@ -16,11 +16,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from convsuite import operations, show
+from convsuite import casefile, operations, show
 from convsuite.case import Case, Origin, Padding, Pass
 from convsuite.drawing import WIDTH, axes, draw_axes, draw_plane, in_runs, legend, pads_in_words
 from convsuite.operands import fill
-from convsuite.operations import conv, lp_pool, max_pool, window
+from convsuite.operations import conv, lp_pool, max_pool, receptive_field, window
 from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvCase, ConvEntry
 
@@ -461,6 +461,31 @@ def test_parameters_in_words() -> None:
         "values: not printed, input has 120 elements; they are where no array has more than 64",
     ):
         assert line in page
+
+
+def test_a_stack_has_a_line_for_each_layer() -> None:
+    layers = [{"kernel": 3, "stride": 2, "padding": "same"}, {"kernel": [2, 1], "dilation": [2, 1]}]
+    written = {"name": "x", "input": [6, 5], "layers": layers, "at": 0}
+    entry = msgspec.convert(written, receptive_field.ReceptiveFieldEntry)
+    common = Common(id="receptive_field/t/x", origin=Origin(file="t.yaml", line=1))
+    page = show.describe(receptive_field.resolve(entry, common))
+    assert "Case(" not in page
+    assert not re.search(r"^  (kernel|stride|dilation|effective kernel|padding H|output H) ", page, re.MULTILINE)
+    for line in (
+        "  layer 0           of 6 × 5: kernel 3 × 3, stride 2 × 2, padding same_upper [[0, 1], [1, 1]]\n",
+        "  layer 1           of 3 × 3: kernel 2 × 1, stride 1 × 1, dilation 2 × 1, padding valid\n",
+        "  field             7 × 3, from the first input that may matter to the last\n",
+        "  of the output at  [0, 0]\n",
+        "\n\ndrawn is layer 0, the first of 2\n\naxis 0 (H)",
+    ):
+        assert line in page
+
+
+@pytest.mark.parametrize("name", operations.OPERATIONS)
+def test_no_operation_has_a_parameter_that_is_shown_as_its_repr(name: str) -> None:
+    smallest = casefile.builtin("smoke", (name,)).cases
+    assert smallest
+    assert not re.search(r"\w\(\w+=", show.describe(smallest[0]))
 
 
 @pytest.mark.parametrize(
