@@ -14,6 +14,8 @@ from convsuite.formats import FORMATS
 from convsuite.tolerance import Allowance, allowance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
@@ -161,14 +163,27 @@ ACCIDENTS = (
 )
 
 
-def units_apart(left: NDArray[Any], right: NDArray[Any], expected: Expected, dtype: str) -> float:
-    """Return max |a − b| in units of u·B; infinite where one answer has a NaN or infinity and the other not."""
+def units_apart(
+    left: NDArray[Any], right: NDArray[Any], expected: Expected, dtype: str, numerics: Sequence[Numerics]
+) -> float:
+    """Return max |a − b| in units of u·B; infinite where one answer has a NaN or infinity and the other not.
+
+    `numerics` are those that the two declare: where a partial sum may overflow under either, an infinity is right, too.
+    """
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
         units = np.nan_to_num(_ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), nan=inf, posinf=inf)
         apart = np.where(both, units, np.where(_same_class(a, b), 0.0, inf))
+        if np.isinf(apart).any():
+            apart = np.where(_held(expected, dtype, numerics), apart, 0.0)
     return float(apart.max(initial=0.0))
+
+
+def _held(expected: Expected, dtype: str, numerics: Sequence[Numerics]) -> NDArray[np.bool_]:
+    """Return where answers are checked under all of these numerics, as `_compare` does it."""
+    checked = [allowance(expected, dtype, each).checkable for each in numerics]
+    return np.isnan(expected.magnitude) | np.logical_and.reduce(checked)
 
 
 def identical(left: NDArray[Any], right: NDArray[Any]) -> bool:

@@ -202,7 +202,7 @@ def _take(lane: Lane, work: _Work | None, reply: Reply) -> None:
 
 
 def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
-    outcomes, arrays = [], dict[Pass, list[tuple[str, NDArray[Any], str]]]()
+    outcomes, arrays = [], dict[Pass, list[tuple[Outcome, NDArray[Any]]]]()
     for lane in lanes:
         reply = work.replies[lane.name]
         for pass_, answer in _answers(work.case, reply):
@@ -211,7 +211,7 @@ def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
             array = answer.array if isinstance(answer, worker.PassAnswer) else None
             # of wrong answers it is known how far off they are; agreement is of right ones
             if outcome.status is Status.PASSED and isinstance(array, np.ndarray):
-                arrays.setdefault(pass_, []).append((lane.name, array, outcome.digest))
+                arrays.setdefault(pass_, []).append((outcome, array))
     return Report(case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)))
 
 
@@ -307,20 +307,24 @@ def due_dtype(case: Case, pass_: Pass, given: str) -> str:
     return given if given in INDEX_DTYPES else INDEX_DTYPES[0]
 
 
-def _agreements(work: _Work, arrays: dict[Pass, list[tuple[str, NDArray[Any], str]]]) -> Iterator[Agreement]:
+def _agreements(work: _Work, arrays: dict[Pass, list[tuple[Outcome, NDArray[Any]]]]) -> Iterator[Agreement]:
     for pass_, answered in arrays.items():
-        for (left, a, a_digest), (right, b, b_digest) in combinations(answered, 2):
-            same = a_digest == b_digest or judge.identical(a, b)
-            units = 0.0 if same else judge.units_apart(a, b, work.expected(pass_), due_dtype(work.case, pass_, ""))
+        for (left, a), (right, b) in combinations(answered, 2):
+            same = left.digest == right.digest or judge.identical(a, b)
             yield Agreement(
                 case_id=work.case.id,
                 operation=work.case.operation,
                 pass_=pass_,
-                left=left,
-                right=right,
+                left=left.backend,
+                right=right.backend,
                 identical=same,
-                units=units,
+                units=0.0 if same else _units_apart(work, (left, a), (right, b)),
             )
+
+
+def _units_apart(work: _Work, left: tuple[Outcome, NDArray[Any]], right: tuple[Outcome, NDArray[Any]]) -> float:
+    pass_, numerics = left[0].pass_, [o.numerics for o, _ in (left, right) if o.numerics is not None]
+    return judge.units_apart(left[1], right[1], work.expected(pass_), due_dtype(work.case, pass_, ""), numerics)
 
 
 def _import_outcome(lane: Lane, reply: Reply) -> Outcome:

@@ -21,6 +21,7 @@ from convsuite.operations.common import Common
 from convsuite.operations.conv import ConvEntry
 
 U = 2.0**-24
+BOTH = (Numerics(accumulator="float32"),) * 2
 ACCUMULATORS = {"float64": "float64", "int32": "int32", "int8": "int32"}
 
 
@@ -217,19 +218,29 @@ def test_a_typed_error_is_a_refusal(exception: str) -> None:
 def test_units_apart() -> None:
     due = expected([0, 0, 0], [1, 4, 0])
     a = np.float32([0, 0, 0])
-    assert units_apart(a, np.float32([U, 0, 0]), due, "float32") == 1
-    assert units_apart(a, np.float32([U, 8 * U, 0]), due, "float32") == 2
-    assert units_apart(np.float32([0, 8 * U, 0]), a, due, "float32") == 2
-    assert units_apart(a, -a, due, "float32") == 0
-    assert units_apart(a, np.float32([0, 0, 1e-40]), due, "float32") == inf
-    assert units_apart(a[:0], a[:0], expected([]), "float32") == 0
+    assert units_apart(a, np.float32([U, 0, 0]), due, "float32", BOTH) == 1
+    assert units_apart(a, np.float32([U, 8 * U, 0]), due, "float32", BOTH) == 2
+    assert units_apart(np.float32([0, 8 * U, 0]), a, due, "float32", BOTH) == 2
+    assert units_apart(a, -a, due, "float32", BOTH) == 0
+    assert units_apart(a, np.float32([0, 0, 1e-40]), due, "float32", BOTH) == inf
+    assert units_apart(a[:0], a[:0], expected([]), "float32", BOTH) == 0
 
 
 def test_units_apart_of_specials() -> None:
     due = expected([nan, 1], [nan, 1])
     for left, right in pairwise([nan, inf, -inf, 1.0, 2.0, nan]):
-        assert units_apart(np.float32([left, 1]), np.float32([right, 1]), due, "float32") == inf, (left, right)
-        assert units_apart(np.float32([left, 1]), np.float32([left, 1]), due, "float32") == 0, left
+        assert units_apart(np.float32([left, 1]), np.float32([right, 1]), due, "float32", BOTH) == inf, (left, right)
+        assert units_apart(np.float32([left, 1]), np.float32([left, 1]), due, "float32", BOTH) == 0, left
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_units_apart_leaves_out_where_a_partial_sum_may_overflow_under_either_arithmetic(order: int) -> None:
+    due = expected([60000, 2], [70000, 2])
+    overflowed, right = np.float16([[inf, 2 + 2**-9], [60000, 2]])[::order]
+    wide, narrow = Numerics(accumulator="float32"), Numerics(accumulator="float16")
+    assert units_apart(overflowed, right, due, "float16", (wide, narrow)[::order]) == 2
+    assert units_apart(overflowed, right, due, "float16", (narrow, narrow)) == 2
+    assert units_apart(overflowed, right, due, "float16", (wide, wide)) == inf
 
 
 def test_identical() -> None:

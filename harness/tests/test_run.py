@@ -83,6 +83,22 @@ class Planted(NumpyIm2col):
         return Numerics(accumulator="float32", intermediate="bfloat16", note="it says")
 """
 
+# sums in float16, as it says, so that a sum may overflow before it is divided
+OVERFLOWS = """
+import numpy as np
+from convsuite import Numerics
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def avg_pool(self, case, x):
+        y = super().avg_pool(case, x).copy()
+        y[y == 60000] = np.inf
+        return y
+
+    def numerics(self, case, pass_):
+        return Numerics(accumulator="float16")
+"""
+
 LIES = """
 from convsuite import Numerics
 from convsuite_backends.numpy_im2col import NumpyIm2col
@@ -182,6 +198,18 @@ def test_agreement_is_of_each_pair_and_pass_in_units(cases: tuple[Case, ...], tm
     assert not nudged.identical
     assert 0 < nudged.units < 2  # a unit in the last place is at most 2u of a value that is at most B
     assert pairs["numpy_im2col", "nudged", Pass.GRAD_WEIGHT].identical
+
+
+def test_agreement_is_of_what_both_backends_are_held_to(tmp_path: Path, planted: Plant) -> None:
+    planted({"overflows": OVERFLOWS})
+    (tmp_path / "sums.yaml").write_text(
+        "operation: avg_pool\ndefaults: {rank: 1, kernel: 2, dtype: float16}\n"
+        "cases:\n  - {name: beyond, input: {values: [60000, 60000, 1, 3]}}\n"
+    )
+    found = reports(casefile.load([tmp_path / "sums.yaml"]).cases, Settings(workdir=tmp_path), "overflows", "naive")
+    assert [o.status for o in found[0].outcomes] == [Status.PASSED] * 2
+    (pair,) = agreements(found)
+    assert (pair.left, pair.right, pair.identical, pair.units) == ("overflows", "naive", False, 0)
 
 
 def agreements(found: list[run.Report]) -> Iterator[Agreement]:
