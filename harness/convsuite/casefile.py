@@ -61,16 +61,17 @@ def selected(
 ) -> tuple[Suite, tuple[Case, ...]]:
     """Return the suite of folders, or the one that convsuite ships, up to level `read`, and what selectors mean of it.
 
-    Of the shipped suite only files are read that a glob may mean; all, to say what is near, where nothing is meant.
+    Of the shipped suite only files are read that a glob may mean; everything, to say what is near or at which level
+    it is, where nothing is meant.
     """
     globs = () if folders else globs_of(texts)
     suite = load(folders, read) if folders else builtin(read, globs)
     try:
         return suite, select(suite.cases, texts, level)
     except SelectorError:
-        if not globs:
+        if not globs and read == LEVELS[-1]:
             raise
-        return suite, select(builtin(read).cases, texts, level)
+        return suite, select((load(folders) if folders else builtin()).cases, texts, level)
 
 
 def _load(roots: Sequence[tuple[Traversable, str]], level: str, globs: Sequence[str] = ()) -> Suite:

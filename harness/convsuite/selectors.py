@@ -13,8 +13,11 @@ from convsuite.operations import OPERATIONS
 from convsuite.wording import did_you_mean
 
 LOOK = "`convsuite list cases` lists what there is"
+MAX_VALUES = 20  # of a key, told at once
 
 _TERM = re.compile(r"([^=!/*?\[]+)(!?=)(.*)", re.DOTALL)
+
+_ALIKE = re.compile(r"(.+?)(x\1)+")  # 2x2, which is 2, too
 
 # the types of an operation's own parameters that a term can be compared with
 _SIMPLE = re.compile(r"(int|bool|str|float)( \| None)?|tuple\[int, \.\.\.\]")
@@ -69,6 +72,9 @@ class Term:
     value: str
     equal: bool
 
+    def __str__(self) -> str:
+        return f"{self.key}{'=' if self.equal else '!='}{self.value}"
+
     def holds(self, case: Case) -> bool:
         """Whether any of the case's texts for the key is the value, which may be a glob."""
         return any(fnmatchcase(text, self.value) for text in _texts(case, self.key))
@@ -82,20 +88,27 @@ class Selector:
     terms: tuple[Term, ...]
 
     def select(self, cases: Iterable[Case]) -> tuple[Case, ...]:
-        """Return the cases meant, in their order. Raise SelectorError where a glob, or all together, has none."""
+        """Return the cases meant, in their order.
+
+        Raise SelectorError where a glob has none, a `key=value` none among those of the globs, or all together.
+        """
         among = tuple(cases)
         for glob in self.globs:
             if not any(glob_matches(glob, case.id) for case in among):
                 raise SelectorError(f"{glob} matches none of {len(among)} cases; {LOOK}")
-        chosen = tuple(case for case in among if self.matches(case))
+        meant = [case for case in among if self._named(case)]
+        for term in self.terms:
+            if term.equal and not any(term.holds(case) for case in meant):
+                raise SelectorError(f"{term} matches none of {len(meant)} cases{_values(term, meant)}")
+        chosen = tuple(case for case in meant if self.matches(case))
         if not chosen and (self.globs or self.terms):
-            said = " ".join((*self.globs, *(f"{t.key}{'=' if t.equal else '!='}{t.value}" for t in self.terms)))
+            said = " ".join((*self.globs, *map(str, self.terms)))
             raise SelectorError(f"{said} matches none of {len(among)} cases; {LOOK}")
         return chosen
 
     def matches(self, case: Case) -> bool:
         """Whether a case is meant."""
-        if self.globs and not any(glob_matches(glob, case.id) for glob in self.globs):
+        if not self._named(case):
             return False
         wanted: dict[str, bool] = {}
         for term in self.terms:
@@ -106,13 +119,18 @@ class Selector:
                 wanted[term.key] = wanted.get(term.key, False) or holds
         return all(wanted.values())
 
+    def _named(self, case: Case) -> bool:
+        return not self.globs or any(glob_matches(glob, case.id) for glob in self.globs)
+
 
 def parse(texts: Sequence[str]) -> Selector:
-    """Read selectors. Raise SelectorError for an unknown key or an empty text."""
+    """Read selectors. Raise SelectorError for an unknown key, and where a text, a key or a value is empty."""
     globs, terms = [], []
     for text in texts:
         if not text:
             raise SelectorError(f"an empty selector; say an id, a glob or key=value; {LOOK}")
+        if text.startswith(("=", "!=")):
+            raise SelectorError(f"{text} has no key; say key=value; known keys are {', '.join(known_keys())}")
         if term := _TERM.fullmatch(text):
             terms.append(_term(*term.groups()))
         else:
@@ -159,10 +177,32 @@ def may_mean(glob: str, front: str) -> bool:
 def _term(key: str, sign: str, value: str) -> Term:
     known = known_keys()
     if key not in known:
-        near = did_you_mean(key, known).partition("?")
-        hint = f"{near[0]}?; known are {', '.join(known)}" if near[1] else near[0]
-        raise SelectorError(f"{key} is no key to select by{hint}")
+        raise SelectorError(f"{key} is no key to select by{_near(key, known, 'known are ' + ', '.join(known))}")
+    if not value:
+        raise SelectorError(f"{key}{sign} has no value; a term is key=value, e.g. dtype=float32")
     return Term(key, value, equal=sign == "=")
+
+
+def _near(word: str, known: Sequence[str], otherwise: str) -> str:
+    """Return `; did you mean X?` where one is near, and what there is."""
+    near = did_you_mean(word, known).partition("?")
+    return f"{near[0]}?; {otherwise}" if near[1] else f"; {otherwise}"
+
+
+def _values(term: Term, cases: Iterable[Case]) -> str:
+    """Return the values that a term's key has in some cases, as a message goes on."""
+    texts = {text for case in cases for text in _texts(case, term.key)}
+    values = sorted((text for text in texts if not _ALIKE.fullmatch(text)), key=_natural)
+    if not values:
+        return f"; none of them has {term.key}"
+    more = f", … ({len(values)} in all)" if len(values) > MAX_VALUES else ""
+    return _near(term.value, values, f"there are {', '.join(values[:MAX_VALUES])}{more}")
+
+
+def _natural(text: str) -> tuple[int, list[tuple[int, str]]]:
+    """Return a key that sorts 2 before 10, and 10 before 2x3."""
+    parts = re.findall(r"\d+|\D+", text)
+    return len(parts), [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def _texts(case: Case, key: str) -> tuple[str, ...]:

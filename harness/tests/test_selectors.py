@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,6 @@ def test_an_empty_selector() -> None:
     [
         (["nope"], "nope"),
         (["conv/basic/plain", "conv/nope/*"], "conv/nope/\\*"),
-        (["stride=99"], "stride=99"),
         (["conv/basic2", "stride!=1"], "conv/basic2 stride!=1"),
     ],
 )
@@ -146,6 +146,44 @@ def test_nothing_selected_is_an_error(cases: tuple[Case, ...], texts: list[str],
         SelectorError, match=f"^{said} matches none of 10 cases; `convsuite list cases` lists what there is$"
     ):
         parse(texts).select(cases)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (
+            ["dtype=float31"],
+            "dtype=float31 matches none of 10 cases; did you mean float32?; there are float32, float64",
+        ),
+        (["stride=x"], "stride=x matches none of 10 cases; there are 0, 1, 2, 2x3"),
+        (["error=strid"], "error=strid matches none of 10 cases; did you mean stride?; there are none, stride"),
+        (["conv/basic2", "stride=2"], "stride=2 matches none of 1 cases; there are 1"),
+        (["dtype=float32", "dtype=int8"], "dtype=int8 matches none of 10 cases; there are float32, float64"),
+        (["tag=x", "conv/basic2"], "tag=x matches none of 1 cases; none of them has tag"),
+    ],
+)
+def test_a_value_that_no_case_has(cases: tuple[Case, ...], texts: list[str], said: str) -> None:
+    with pytest.raises(SelectorError) as caught:
+        parse(texts).select(cases)
+    assert str(caught.value) == said
+
+
+def test_of_many_values_the_first_are_told(cases: tuple[Case, ...]) -> None:
+    many = [replace(cases[0], seed=seed) for seed in range(30, 0, -1)]
+    with pytest.raises(SelectorError, match=r"there are 1, 2, 3, .*, 19, 20, … \(30 in all\)$"):
+        parse(["seed=x"]).select(many)
+
+
+@pytest.mark.parametrize("text", ["stride=", "stride!="])
+def test_a_term_without_a_value(text: str) -> None:
+    with pytest.raises(SelectorError, match=f"^{text} has no value; a term is key=value, e.g. dtype=float32$"):
+        parse([text])
+
+
+@pytest.mark.parametrize("text", ["=3", "!=3"])
+def test_a_term_without_a_key(text: str) -> None:
+    with pytest.raises(SelectorError, match=f"^{text} has no key; say key=value; known keys are .*stride"):
+        parse([text])
 
 
 def test_no_selector_of_no_cases_is_no_error() -> None:
