@@ -23,6 +23,7 @@ from convsuite.lane import Lane, Settings, close_all
 from convsuite.sources import KNOWN_FAILURES
 from convsuite.store import Store, open_store
 from convsuite.tally import Tally
+from convsuite.wording import counted
 from convsuite.worker import Failure
 
 if TYPE_CHECKING:
@@ -215,7 +216,8 @@ def _summarize(session: _Session, state: str) -> None:
     if request.as_json:
         print(json_summary(tally, session.number, state))  # noqa: T201
     console.print()
-    ended = "" if state == "finished" else f"{state} after {tally.cases} of {len(session.plan.cases)} cases: "
+    all_ = counted(len(session.plan.cases), "case")
+    ended = "" if state == "finished" else f"{state} after {tally.cases} of {all_}: "
     style = "red" if tally.found else "yellow" if ended else "green"
     console.print(ended + terminal.verdict(tally), style=style, highlight=False, soft_wrap=True)
     console.print(f"run {session.number} in {request.db}", markup=False, highlight=False, soft_wrap=True)

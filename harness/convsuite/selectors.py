@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from convsuite.case import LEVELS, Case
 from convsuite.errors import SelectorError
 from convsuite.operations import OPERATIONS
-from convsuite.wording import did_you_mean
+from convsuite.wording import counted, did_you_mean
 
 LOOK = "`convsuite list cases` lists what there is"
 MAX_VALUES = 20  # of a key, told at once
@@ -95,15 +95,15 @@ class Selector:
         among = tuple(cases)
         for glob in self.globs:
             if not any(glob_matches(glob, case.id) for case in among):
-                raise SelectorError(f"{glob} matches none of {len(among)} cases; {LOOK}")
+                raise SelectorError(f"{glob} matches none of {counted(len(among), 'case')}; {LOOK}")
         meant = [case for case in among if self._named(case)]
         for term in self.terms:
             if term.equal and not any(term.holds(case) for case in meant):
-                raise SelectorError(f"{term} matches none of {len(meant)} cases{_values(term, meant)}")
+                raise SelectorError(f"{term} matches none of {counted(len(meant), 'case')}{_values(term, meant)}")
         chosen = tuple(case for case in meant if self.matches(case))
         if not chosen and (self.globs or self.terms):
             said = " ".join((*self.globs, *map(str, self.terms)))
-            raise SelectorError(f"{said} matches none of {len(among)} cases; {LOOK}")
+            raise SelectorError(f"{said} matches none of {counted(len(among), 'case')}; {LOOK}")
         return chosen
 
     def matches(self, case: Case) -> bool:
@@ -153,9 +153,8 @@ def select(cases: Iterable[Case], texts: Sequence[str], level: str) -> tuple[Cas
     taken = tuple(case for case in chosen if case.level in levels or case.id in named)
     if not taken:
         higher = sorted({case.level for case in chosen}, key=LEVELS.index)
-        raise SelectorError(
-            f"{len(chosen)} cases match, none at level {level}; try --level {higher[0] if higher else 'full'}"
-        )
+        match, lowest = "matches" if len(chosen) == 1 else "match", higher[0] if higher else "full"
+        raise SelectorError(f"{counted(len(chosen), 'case')} {match}, none at level {level}; try --level {lowest}")
     return taken
 
 

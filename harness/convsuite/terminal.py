@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from rich.box import SIMPLE_HEAD
 
 from convsuite.case import Outcome, Pass, Status
-from convsuite.run import IMPORT
+from convsuite.wording import counted
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -58,6 +58,8 @@ class Rerun:
 
     def line(self, outcome: Outcome) -> str:
         """Return the command that runs one outcome's case again."""
+        from convsuite.run import IMPORT
+
         words = ["convsuite", "check"]
         if outcome.case_id != IMPORT:
             words.append(outcome.case_id)
@@ -122,20 +124,28 @@ def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("cases", total=total)
-        yield lambda found: bar.update(task, advance=1, description=f"cases ({found} findings)")
+        yield lambda found: bar.update(task, advance=1, description=f"cases ({counted(found, 'finding')})")
 
 
 def _said(console: Console, total: int) -> Callable[[int], None]:
-    done, last = 0, time.monotonic()
+    done, begun = 0, time.monotonic()
+    last = begun
 
     def advance(found: int) -> None:
         nonlocal done, last
         done += 1
         if time.monotonic() - last > _SAY_EVERY_S:
             last = time.monotonic()
-            console.print(f"{done} of {total} cases, {found} findings so far", highlight=False)
+            passed = _duration(last - begun)
+            text = f"{done} of {counted(total, 'case')} after {passed}, {counted(found, 'finding')} so far"
+            console.print(text, highlight=False)
 
     return advance
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def print_versions(console: Console, tally: Tally) -> None:
@@ -157,7 +167,7 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = Fa
     if verbose:
         _print_reasons(console, "Unsupported", tally.lacks, len(tally.lacks))
     for (backend, reason), count in sorted(tally.works_now.items()):
-        _line(console, f"declared unsupported, but right: {backend}: {reason} ({count} checks)")
+        _line(console, f"declared unsupported, but right: {backend}: {reason} ({counted(count, 'check')})")
     for finding in tally.findings[:_SHOWN]:
         status = finding.outcome.status
         _print_finding(console, finding, rerun, status.value, next(s for own, _, s in _COLUMNS if own is status))
@@ -165,12 +175,12 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = Fa
         _line(console, f"\nstale known failure: {text}")
     hidden = tally.found - len(tally.stale) - sum(len(f.passes) for f in tally.findings[:_SHOWN])
     if hidden > 0:
-        _line(console, f"\n… and {hidden} more findings: all are in the database, and in --json and --junit")
+        _line(console, f"\n… and {counted(hidden, 'more finding')}: all are in the database, and in --json and --junit")
     for suspect in tally.suspected:
         _print_finding(console, suspect, rerun, "suspect", "yellow")
     hidden = sum(tally.suspects.values()) - sum(len(s.passes) for s in tally.suspected)
     if hidden > 0:
-        _line(console, f"\n… and {hidden} more suspects: all are in the database")
+        _line(console, f"\n… and {counted(hidden, 'more suspect')}: all are in the database")
 
 
 def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str]], most: int) -> None:
@@ -181,17 +191,20 @@ def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str
     for (backend, reason), count in reasons.most_common(most):
         _line(console, f"  {backend}: {count} × {reason}")
     if len(reasons) > most:
-        _line(console, f"  … and {len(reasons) - most} more reasons: --verbose tells all, with those for unsupported")
+        more = counted(len(reasons) - most, "more reason")
+        _line(console, f"  … and {more}: --verbose tells all, with those for unsupported")
 
 
 def verdict(tally: Tally) -> str:
     """Return the run in one sentence."""
     known, unsupported = tally.total(Status.KNOWN_FAILURE), tally.total(Status.UNSUPPORTED)
-    head = f"{tally.found} findings" if tally.found else "nothing found"
-    parts = [f"{tally.total()} checks of {tally.cases} cases: {head}", f"{tally.total(Status.PASSED)} passed"]
-    parts += [f"{n} {what}" for n, what in ((known, "known failures"), (unsupported, "unsupported")) if n]
+    head = counted(tally.found, "finding") if tally.found else "nothing found"
+    all_ = f"{counted(tally.total(), 'check')} of {counted(tally.cases, 'case')}"
+    parts = [f"{all_}: {head}", f"{tally.total(Status.PASSED)} passed"]
+    parts += [counted(known, "known failure")] if known else []
     suspects, torn = sum(tally.suspects.values()), sum(tally.irreproducible.values())
-    parts += [f"{n} {what}" for n, what in ((suspects, "suspect"), (torn, "not reproducible")) if n]
+    others = ((unsupported, "unsupported"), (suspects, "suspect"), (torn, "not reproducible"))
+    parts += [f"{n} {what}" for n, what in others if n]
     return ", ".join(parts)
 
 
@@ -261,6 +274,8 @@ def _units(units: float) -> str:
 
 
 def _print_finding(console: Console, finding: Finding, rerun: Rerun, what: str, style: str) -> None:
+    from convsuite.run import IMPORT
+
     o = finding.outcome
     passes = "" if o.case_id == IMPORT else f" [{', '.join(p.value for p in finding.passes)}]"
     place = f" ({finding.case.origin.file}:{finding.case.origin.line})" if finding.case else ""

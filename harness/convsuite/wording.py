@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 case`, `2 cases`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def did_you_mean(word: str, among: Iterable[str]) -> str:
     """Return `; did you mean X?`, or the known words where none is near."""
     known = list(among)

@@ -157,9 +157,9 @@ def test_nothing_selected_is_an_error(cases: tuple[Case, ...], texts: list[str],
         ),
         (["stride=x"], "stride=x matches none of 10 cases; there are 0, 1, 2, 2x3"),
         (["error=strid"], "error=strid matches none of 10 cases; did you mean stride?; there are none, stride"),
-        (["conv/basic2", "stride=2"], "stride=2 matches none of 1 cases; there are 1"),
+        (["conv/basic2", "stride=2"], "stride=2 matches none of 1 case; there are 1"),
         (["dtype=float32", "dtype=int8"], "dtype=int8 matches none of 10 cases; there are float32, float64"),
-        (["tag=x", "conv/basic2"], "tag=x matches none of 1 cases; none of them has tag"),
+        (["tag=x", "conv/basic2"], "tag=x matches none of 1 case; none of them has tag"),
     ],
 )
 def test_a_value_that_no_case_has(cases: tuple[Case, ...], texts: list[str], said: str) -> None:

@@ -161,12 +161,12 @@ class TestFindings:
             *(replace(OUTCOME, status=s) for s in kinds), replace(OUTCOME, verdict=odd, reproducible=False)
         )
         assert terminal.verdict(tally).partition(": ")[2] == (
-            "nothing found, 2 passed, 1 known failures, 1 unsupported, 1 suspect, 1 not reproducible"
+            "nothing found, 2 passed, 1 known failure, 1 unsupported, 1 suspect, 1 not reproducible"
         )
 
     def test_what_works_now_though_declared_unsupported(self) -> None:
         works = replace(OUTCOME, support=Support.unsupported("no dilation"))
-        said = "declared unsupported, but right: torch:channels_last: no dilation (1 checks)"
+        said = "declared unsupported, but right: torch:channels_last: no dilation (1 check)"
         assert said in printed(tally_of(works))
 
 
@@ -223,7 +223,15 @@ def test_progress_says_a_line_now_and_then_without_a_terminal(monkeypatch: pytes
     with terminal.progress(Console(file=stream, width=80), 100) as advance:
         for found in range(4):
             advance(found)
-    assert stream.getvalue() == "3 of 100 cases, 2 findings so far\n"
+    assert stream.getvalue() == "3 of 100 cases after 16 s, 2 findings so far\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (750, "12 min 30 s"), (7205, "120 min 5 s")],
+)
+def test_long_runs_are_told_in_minutes(seconds: float, text: str) -> None:
+    assert terminal._duration(seconds) == text
 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
