@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.decorators import FC
+
     from convsuite.case import Case
     from convsuite.casefile import Suite
 
@@ -29,13 +33,20 @@ class _Refusal(click.ClickException):
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; every ConvsuiteError becomes its text and exit code 2, and Ctrl-C exit code 130."""
+        """Run a command; every ConvsuiteError becomes its text and exit code 2, and Ctrl-C exit code 130.
+
+        A reader that is gone (`| head`) ends it as it would end any other program, without a word.
+        """
         from convsuite.errors import ConvsuiteError
 
         try:
             return super().invoke(ctx)
         except ConvsuiteError as error:
             raise _Refusal(str(error)) from None
+        except BrokenPipeError:  # click would make it 1, which means findings
+            from convsuite.terminal import end_quietly
+
+            end_quietly()
         except KeyboardInterrupt:  # click would make it 1, which means findings
             click.echo("convsuite: interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)
@@ -54,11 +65,18 @@ cases_option = click.option(
     "--cases", "folders", multiple=True, type=click.Path(path_type=Path),
     help="A case file, or a folder of them, instead of the cases that convsuite ships. Repeatable.",
 )  # fmt: skip
-level_option = click.option(
-    "--level", type=click.Choice(["smoke", "default", "full", "large"]), default="default", show_default=True,
-    help="How many cases; each level includes those before it. A case named by its whole id runs at any level. "
-    "`large` has more than 2^31 elements and needs 64 GB of memory.",
-)  # fmt: skip
+
+
+def level_option(more: str) -> Callable[[FC], FC]:
+    """Return the option --level, with more to say of it than what it is."""
+    return click.option(
+        "--level", type=click.Choice(["smoke", "default", "full", "large"]), default="default", show_default=True,
+        help=f"How many cases; each level includes those before it.{more}",
+    )  # fmt: skip
+
+
+_NAMED = " A case named by its whole id is taken at any level."
+_LARGE = " `large` has more than 2^31 elements and needs 64 GB of memory."
 
 
 @click.group(cls=_Group, context_settings=_SETTINGS)
@@ -88,7 +106,7 @@ def main() -> None:
 )
 @click.option("--all-variants", is_flag=True, help="Every variant of every backend (or of those named).")
 @click.option("--device", default="cpu", show_default=True, help="Where backends compute, e.g. cuda.")
-@level_option
+@level_option(_NAMED + _LARGE)
 @click.option(
     "--db",
     type=click.Path(path_type=Path),
@@ -150,7 +168,7 @@ def list_() -> None:
 @list_.command(name="cases")
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @cases_option
-@level_option
+@level_option(_NAMED)
 def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str) -> None:
     """Print the ids of the cases that a selection means, one a line.
 
@@ -159,11 +177,12 @@ def list_cases(selectors: tuple[str, ...], folders: tuple[Path, ...], level: str
     convsuite list cases dtype=bfloat16 --level full
     """  # noqa: D301
     from convsuite.casefile import selected
+    from convsuite.wording import counted
 
     _, chosen = selected(folders, selectors, level, _needed(selectors, level))
     click.echo("\n".join(case.id for case in chosen))
     one = shlex.join(["convsuite", "show", chosen[0].id, *(w for folder in folders for w in ("--cases", str(folder)))])
-    click.echo(f"{len(chosen)} cases; see one: {one}", err=True)
+    click.echo(f"{counted(len(chosen), 'case')}; see one: {one}", err=True)
 
 
 @list_.command(name="backends")
@@ -197,19 +216,18 @@ def show(case_id: str, folders: tuple[Path, ...]) -> None:
     \b
     convsuite show conv/basic/cross_correlation
     """  # noqa: D301
-    from rich.console import Console
-
     from convsuite.show import print_case
+    from convsuite.terminal import console_for
 
     near = suite_of(folders, globs=(case_id,))
     suite = near if any(case.id == case_id for case in near.cases) else suite_of(folders)
-    print_case(one_case(suite, case_id), Console(), tuple(map(str, folders)))
+    print_case(one_case(suite, case_id), console_for(sys.stdout), tuple(map(str, folders)))
 
 
 @main.command()
 @click.argument("operations", nargs=-1, metavar="[OPERATION]...", callback=_operations)
 @cases_option
-@level_option
+@level_option("")
 def coverage(operations: list[str], folders: tuple[Path, ...], level: str) -> None:
     """Print which pairs of parameter values no case of an operation touches; of every operation, unless some are named.
 

@@ -182,8 +182,8 @@ def units_apart(
 
 def _held(expected: Expected, dtype: str, numerics: Sequence[Numerics]) -> NDArray[np.bool_]:
     """Return where answers are checked under all of these numerics, as `_compare` does it."""
-    checked = [allowance(expected, dtype, each).checkable for each in numerics]
-    return np.isnan(expected.magnitude) | np.logical_and.reduce(checked)
+    checked: NDArray[np.bool_] = np.all([allowance(expected, dtype, each).checkable for each in numerics], axis=0)
+    return np.isnan(expected.magnitude) | checked
 
 
 def identical(left: NDArray[Any], right: NDArray[Any]) -> bool:

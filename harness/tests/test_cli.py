@@ -259,7 +259,7 @@ class TestCheck:
 
     def test_levels_and_a_whole_id_at_any_level(self, cases: Path, tmp_path: Path) -> None:
         usual = ("check", "--cases", cases, "-b", "numpy_im2col", "--db", tmp_path / "r.db")
-        assert "1 checks of 1 cases" in convsuite(*usual, "conv/some/large").stdout
+        assert "1 check of 1 case:" in convsuite(*usual, "conv/some/large").stdout
         assert "try --level full" in refused(*usual, "conv/some/lar*")
         assert "5 checks of 3 cases" in convsuite(*usual, "--level", "full").stdout
 
@@ -455,6 +455,25 @@ class TestLooking:
         assert done.returncode == 0
         assert done.stdout.startswith("Usage: ")
         assert max(map(len, done.stdout.splitlines())) <= 100
+
+    def test_only_a_command_that_takes_ids_speaks_of_them(self) -> None:
+        said = {name: " ".join(convsuite(*name.split(), "--help").stdout.split()) for name in ("check", "coverage")}
+        assert [name for name, text in said.items() if "named by its whole id" in text] == ["check"]
+
+    @pytest.mark.parametrize(
+        "words", ["list cases", "list backends", "list operations", "show conv/some/plain", "coverage", "schema"]
+    )
+    def test_a_reader_that_is_gone_ends_it_quietly(self, cases: Path, words: str) -> None:
+        own = words.split()[-1] in ("cases", "conv/some/plain", "coverage")
+        of = f" --cases {shlex.quote(str(cases))}" if own else ""
+        pipe = f"{sys.executable} -m convsuite.cli {words}{of} | true; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (141, ""), done
+
+    def test_a_level_above_the_one_that_is_listed(self, cases: Path) -> None:
+        said = "convsuite: 1 case matches, none at level default; try --level full\n"
+        assert refused("list", "cases", "--cases", cases, "level=full") == said
+        assert refused("check", "--cases", cases, "level=full") == said
 
     def test_version(self) -> None:
         assert re.search(r"version \d+\.\d+", convsuite("--version").stdout)
