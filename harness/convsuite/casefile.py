@@ -167,8 +167,16 @@ def _check_keys(file: FileInfo, node: Node, known: Sequence[str], inside: str = 
     """Refuse a mapping's unknown keys, a line for each."""
     unknown = [(key, at) for key, at in (node.keys or {}).items() if key not in known][:MAX_PROBLEMS]
     if unknown:
-        lines = (place(file.name, *at, f"unknown key {key}{inside}{did_you_mean(key, known)}") for key, at in unknown)
+        lines = (place(file.name, *at, f"unknown key {key}{inside}{_hint(file, key, known)}") for key, at in unknown)
         raise CaseFileError("\n".join(lines))
+
+
+def _hint(file: FileInfo, key: str, known: Sequence[str]) -> str:
+    """Return whose key it is where other operations have it, else what may be meant."""
+    others = [name for name, operation in OPERATIONS.items() if key in operation.ENTRY.__struct_encode_fields__]
+    if others and file.operation.NAME not in others:
+        return f"; it is a key of {', '.join(others)}, not of {file.operation.NAME}"
+    return did_you_mean(key, known)
 
 
 def _defaults(file: FileInfo, root: Node) -> dict[str, Node]:

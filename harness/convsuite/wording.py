@@ -77,8 +77,8 @@ def words(due: Any) -> str:
             )
         case types.BoolType():
             return "true or false"
-        case types.FloatType():
-            return "a number"
+        case types.FloatType(gt=above):
+            return "a number" + ("" if above is None else f" above {above:g}")
         case types.StrType():
             return "text"
     return "anything"

@@ -342,6 +342,24 @@ def test_a_name_that_makes_no_id(tmp_path: Path) -> None:
         pytest.param(
             "operation: conv\ndefaults: 3\ncases: [{name: a}]", "2:11", "defaults must be a mapping", id="defaults"
         ),
+        pytest.param(
+            "operation: conv_transpose\ndefaults: {padding_mode: zeros}\ncases: [{name: a}]",
+            "2:12",
+            "unknown key padding_mode in defaults; it is a key of conv, not of conv_transpose",
+            id="another's default",
+        ),
+        pytest.param(
+            one("learning_rate: 1"),
+            "3:36",
+            "unknown key learning_rate; it is a key of learn_kernel, not of conv",
+            id="another's key",
+        ),
+        pytest.param(
+            "operation: learn_kernel\ncases: [{name: a, learning_rate: -1}]",
+            "2:34",
+            "learning_rate must be a number above 0, not -1",
+            id="number above",
+        ),
         pytest.param(one("strid: 2"), "3:36", "unknown key strid; did you mean stride?", id="key"),
         pytest.param(one("memory_format: {inpt: sliced}"), "3:52", "unknown key inpt in memory_format", id="inner key"),
         pytest.param(
