@@ -15,6 +15,14 @@ CALLS = (
         "flax.linen.Conv(3, kernel, stride, use_bias=False)",
         'flax.linen.Conv(3, kernel, stride, padding="SAME", use_bias=False)',
     ),
+    *asked(
+        "conv_same_dilation",
+        "flax.linen.Conv(3, kernel, kernel_dilation=dilation, use_bias=False)",
+    ),
+    *asked(
+        "conv_causal",
+        'flax.linen.Conv(3, kernel, stride, padding="CAUSAL", kernel_dilation=dilation, use_bias=False)',
+    ),
     *asked("conv_flip", 'flax.linen.Conv(1, kernel, padding="VALID", use_bias=False)'),
     *asked("conv_weight", 'flax.linen.Conv(2, (2, 2), padding="VALID", use_bias=False)', w=""),
     *asked(
@@ -53,6 +61,7 @@ CALLS = (
     ),
     *asked("pool_stride", "flax.linen.max_pool(x, kernel)"),
     *asked("max_pool_same", 'flax.linen.max_pool(x, kernel, (stride, stride), "SAME")'),
+    *asked("max_pool_same_3d", 'flax.linen.max_pool(x, kernel, (stride, stride, stride), "SAME")'),
     *asked(
         "avg_pool_same",
         'flax.linen.avg_pool(x, kernel, (stride, stride), "SAME")',

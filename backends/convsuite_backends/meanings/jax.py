@@ -26,6 +26,21 @@ CALLS = (
         'jax.scipy.signal.correlate2d(x[0, 0], w[0, 0], mode="valid")[None, None]',
     ),
     *asked(
+        "convolve_integers",
+        'jnp.convolve(x[0, 0], w[0, 0], mode="valid")[None, None]',
+        'jnp.correlate(x[0, 0], w[0, 0], mode="valid")[None, None]',
+        'jax.lax.conv(x, w, (1,), "VALID")',
+    ),
+    *asked(
+        "conv_same_dilation",
+        'jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", rhs_dilation=(dilation, dilation))',
+    ),
+    *asked(
+        "conv_causal",
+        "jax.lax.conv_general_dilated("
+        "x, w, (stride,), [((kernel[0] - 1) * dilation, 0)], rhs_dilation=(dilation,))",
+    ),
+    *asked(
         "conv_weight",
         'jax.lax.conv(x, w, (1, 1), "VALID")',
         w="",
@@ -111,6 +126,13 @@ CALLS = (
         w="HWIO",
     ),
     *asked(
+        "conv_transpose_padding",
+        "jax.lax.conv_transpose("
+        "x, w, (stride, stride), [(p, p), (p, p)], transpose_kernel=True, use_consistent_padding=True)",
+        x="NHWC",
+        w="HWOI",
+    ),
+    *asked(
         "conv_transpose_weight",
         'jax.lax.conv_transpose(x, w, (1, 1), "VALID")',
         'jax.lax.conv_transpose(x, w, (1, 1), "VALID", transpose_kernel=True)',
@@ -125,6 +147,10 @@ CALLS = (
     *asked(
         "max_pool_same",
         'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, stride, stride), "SAME")',
+    ),
+    *asked(
+        "max_pool_same_3d",
+        'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, stride, stride, stride), "SAME")',
     ),
     *asked(
         "max_pool_nan", 'jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, *kernel), (1, 1, *kernel), "VALID")'

@@ -25,6 +25,16 @@ CALLS = (
         "conv_flip",
         "keras.ops.conv(x, w)",
     ),
+    *asked("convolve_integers", 'keras.ops.correlate(x[0, :, 0], w[:, 0, 0], mode="valid")[None, :, None]'),
+    *asked(
+        "conv_same_dilation",
+        'keras.ops.conv(x, w, padding="same", dilation_rate=dilation)',
+    ),
+    *asked(
+        "conv_causal",
+        'keras.ops.conv(x, w, strides=stride, padding="causal", dilation_rate=dilation)',
+        'keras.layers.Conv1D(3, kernel, stride, padding="causal", dilation_rate=dilation, use_bias=False)',
+    ),
     *asked(
         "conv_weight",
         "keras.ops.conv(x, w)",
@@ -94,6 +104,11 @@ CALLS = (
         w="HWOI",
     ),
     *asked(
+        "conv_transpose_groups",
+        "keras.layers.Conv2DTranspose(8, kernel, groups=groups, use_bias=False)",
+        w="HWOI",
+    ),
+    *asked(
         "conv_transpose_weight",
         "keras.ops.conv_transpose(x, w, 1)",
         "keras.layers.Conv2DTranspose(2, 2, use_bias=False)",
@@ -109,6 +124,11 @@ CALLS = (
         "max_pool_same",
         'keras.ops.max_pool(x, kernel, stride, padding="same")',
         'keras.layers.MaxPooling2D(kernel, stride, padding="same")',
+    ),
+    *asked(
+        "max_pool_same_3d",
+        'keras.ops.max_pool(x, kernel, stride, padding="same")',
+        'keras.layers.MaxPooling3D(kernel, stride, padding="same")',
     ),
     *asked("max_pool_nan", "keras.layers.MaxPooling2D(kernel)"),
     *asked("max_pool_nan_gradient", "keras.layers.MaxPooling2D(kernel)"),
@@ -177,7 +197,7 @@ class KerasTensorFlow(_Keras):
     """Keras on TensorFlow."""
 
     requires: ClassVar[tuple[str, ...]] = ("keras", "tensorflow")
-    environment: ClassVar[Mapping[str, str]] = {"KERAS_BACKEND": "tensorflow"}
+    environment: ClassVar[Mapping[str, str]] = {**TensorFlow.environment, "KERAS_BACKEND": "tensorflow"}
     below: ClassVar[type[Dialect]] = TensorFlow
 
 

@@ -22,6 +22,17 @@ CALLS = (
         "conv_flip",
         'tf.nn.conv2d(x, w, 1, "VALID")',
     ),
+    *asked("convolve_integers", 'tf.nn.conv1d(x, w, 1, "VALID")'),
+    *asked(
+        "conv_same_dilation",
+        'tf.nn.conv2d(x, w, 1, "SAME", dilations=dilation)',
+    ),
+    *asked(
+        "conv_causal",
+        'tf.nn.conv1d(x, w, stride, "CAUSAL", dilations=dilation)',
+        'tf.nn.conv1d(tf.pad(x, [[0, 0], [(kernel[0] - 1) * dilation, 0], [0, 0]]), w, stride, "VALID", '
+        "dilations=dilation)",
+    ),
     *asked(
         "conv_weight",
         'tf.nn.conv2d(x, w, 1, "VALID")',
@@ -57,6 +68,7 @@ CALLS = (
     *asked(
         "conv_dilation_gradient",
         'tf.nn.conv2d(x, w, stride, "VALID", dilations=dilation)',
+        'tf.nn.convolution(x, w, padding="VALID", strides=[stride, stride], dilations=[dilation, dilation])',
     ),
     *asked(
         "depthwise_weight",
@@ -93,6 +105,11 @@ CALLS = (
         '(1, (size[0] - 1) * stride + kernel[0], (size[1] - 1) * stride + kernel[1], 3), stride, "VALID")',
         w="HWOI",
     ),
+    *asked(
+        "conv_transpose_groups",
+        'tf.nn.conv2d_transpose(x, w, (1, size[0] + 1, size[1] + 2, 8), 1, "VALID")',
+        w="HWOI",
+    ),
     *asked("conv_transpose_weight", 'tf.nn.conv2d_transpose(x, w, (1, size[0] + 1, size[1] + 1, 2), 1, "VALID")', w=""),
     *asked(
         "patches_order",
@@ -103,6 +120,7 @@ CALLS = (
     ),
     *asked("pool_stride", 'tf.nn.max_pool2d(x, kernel, padding="VALID")', 'tf.nn.pool(x, kernel, "MAX")'),
     *asked("max_pool_same", 'tf.nn.max_pool2d(x, kernel, stride, "SAME")'),
+    *asked("max_pool_same_3d", 'tf.nn.max_pool3d(x, kernel, stride, "SAME")'),
     *asked("max_pool_nan", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),
     *asked("max_pool_nan_gradient", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),
     *asked("max_pool_tie", 'tf.nn.max_pool2d(x, kernel, kernel, "VALID")'),

@@ -23,6 +23,13 @@ CALLS = (
         "conv_flip",
         "torch.nn.functional.conv2d(x, w)",
     ),
+    *asked("convolve_integers", "torch.nn.functional.conv1d(x, w)"),
+    *asked("conv_same_dilation", 'torch.nn.functional.conv2d(x, w, padding="same", dilation=dilation)'),
+    *asked(
+        "conv_causal",
+        "torch.nn.functional.conv1d(torch.nn.functional.pad(x, ((kernel[0] - 1) * dilation, 0)), w, "
+        "stride=stride, dilation=dilation)",
+    ),
     *asked(
         "conv_weight",
         "torch.nn.functional.conv2d(x, w)",
@@ -94,6 +101,12 @@ CALLS = (
         "torch.nn.functional.conv_transpose2d(x, w, None, stride, (kernel[0] // 2, kernel[1] // 2), more)",
         w="IOHW",
     ),
+    *asked(
+        "conv_transpose_groups",
+        "torch.nn.functional.conv_transpose2d(x, w, groups=groups)",
+        "torch.nn.ConvTranspose2d(4, 8, kernel, groups=groups, bias=False)",
+        w="IOHW",
+    ),
     *asked("conv_transpose_weight", "torch.nn.functional.conv_transpose2d(x, w)", w=""),
     *asked(
         "patches_order",
@@ -111,6 +124,10 @@ CALLS = (
         'torch.nn.functional.max_pool2d(x, kernel, stride, padding="same")',
         "torch.nn.functional.max_pool2d(x, kernel, stride, (kernel[0] // 2, kernel[1] // 2))",
     ),
+    *asked(
+        "max_pool_same_3d",
+        "torch.nn.functional.max_pool3d(x, kernel, stride, (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2))",
+    ),
     *asked("max_pool_ceil", "torch.nn.MaxPool2d(kernel, stride, p, ceil_mode=True)"),
     *asked("max_pool_nan", "torch.nn.functional.max_pool2d(x, kernel)"),
     *asked("max_pool_nan_gradient", "torch.nn.functional.max_pool2d(x, kernel)"),
@@ -127,7 +144,7 @@ CALLS = (
         "torch.nn.AvgPool2d(kernel, stride, p, ceil_mode=True, count_include_pad=False)",
     ),
     *asked("global_pool", "torch.nn.AdaptiveAvgPool2d(1)", "x.mean((2, 3))"),
-    *asked("lp_pool_sign", "torch.nn.functional.lp_pool2d(x, 1.0, kernel)"),
+    *asked("lp_pool_sign", "torch.nn.functional.lp_pool2d(x, float(power), kernel)"),
     *asked("adaptive_avg_pool", "torch.nn.AdaptiveAvgPool2d(output)"),
     *asked("adaptive_max_pool", "torch.nn.AdaptiveMaxPool2d(output)"),
 )

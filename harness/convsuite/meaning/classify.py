@@ -18,7 +18,7 @@ def classify(question: Question, call: Call, backend: str, version: str, given: 
     """Return the row of one call."""
     answered = [i for i, g in enumerate(given) if g.array is not None]
     misses = {
-        meaning.name: [i for i in answered if not fits(given[i], answers[i], question.dtype)]
+        meaning.name: [i for i in answered if not fits(given[i], answers[i], question)]
         for meaning, answers in zip(question.meanings, question.answers, strict=True)
     }
     fitting = tuple(name for name, missed in misses.items() if not missed) if answered else ()
@@ -45,18 +45,24 @@ def _orders(question: Question, call: Call) -> str:
     return ", ".join(f"{n} {orders[n]}" for n in question.probes[0].arrays if orders[n] and n in taken)
 
 
-def fits(given: Given, answer: NDArray[Any] | None, dtype: bool) -> bool:
-    """Whether an answer is a meaning's, element for element; where asked, in the same dtype."""
+def fits(given: Given, answer: NDArray[Any] | None, question: Question) -> bool:
+    """Whether an answer is a meaning's, element for element; where the question asks for it, in the same dtype."""
     import numpy as np
 
-    if answer is None or given.array is None or (dtype and given.dtype != str(answer.dtype)):
+    if answer is None or given.array is None or (question.dtype and given.dtype != str(answer.dtype)):
         return False
+    if question.within:
+        return given.array.shape == answer.shape and np.allclose(
+            given.array, answer, rtol=question.within, atol=0.0, equal_nan=True
+        )
     return np.array_equal(given.array, answer, equal_nan=given.array.dtype.kind == "f")
 
 
 def _differs(question: Question, misses: dict[str, list[int]], answered: Sequence[int]) -> str:
-    """Say which meaning is the nearest, and where it is not met."""
+    """Say which meaning is the nearest, and where it is not met; none is near that matches no probe."""
     nearest = min(misses, key=lambda name: len(misses[name]))
     missed = misses[nearest]
+    if len(missed) == len(answered):
+        return f"for no probe; the first is {question.probes[missed[0]]}"
     where = rule([question.probes[i] for i in answered], [i in missed for i in answered])
     return f"{nearest}, but not for {where}; first at {question.probes[missed[0]]}"

@@ -55,6 +55,7 @@ class Question:
     sweep: Callable[[], tuple[Probe, ...]]  # the smallest first
     gradient: bool = False  # asked of the gradient of the sum to x
     dtype: bool = False  # the answer's dtype is part of the meaning
+    within: float = 0.0  # of an answer, by which a call may differ: for roots, which nothing rounds correctly
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:

@@ -44,6 +44,79 @@ _SAME = Question(
     sweep=lambda: strided("conv", channels=_CHANNELS),
 )
 
+_SAME_DILATED = Question(
+    id="conv_same_dilation",
+    text="“SAME” of a dilated convolution: how many zeros?",
+    meanings=(
+        meaning("span", "dilation·(k − 1) zeros in all; an odd one goes after the data", padding="same_upper"),
+        meaning("span, lower", "dilation·(k − 1) zeros in all; an odd one goes before the data", padding="same_lower"),
+        Meaning("k − 1", "k − 1 zeros in all, as without dilation", lambda p: _even(p, True)),
+        Meaning("k//2", "⌊k/2⌋ zeros on each side", lambda p: value(p, padding=[[half, half] for half in halves(p)])),
+    ),
+    sweep=lambda: tuple(
+        probe(
+            "conv",
+            {"dilation": dilation, "kernel": kernel, "size": (8, 9)},
+            input=[8, 9],
+            kernel=list(kernel),
+            dilation=dilation,
+            channels=_CHANNELS,
+        )
+        for dilation in (1, 2, 3)
+        for kernel in ((2, 3), (4, 2))
+    ),
+)
+
+_CAUSAL = Question(
+    id="conv_causal",
+    text="Causal convolution over time: is there a call, and how many zeros come before the data?",
+    meanings=(
+        meaning("causal", "dilation·(k − 1) zeros before the data, none after", padding="causal"),
+        Meaning("k − 1", "k − 1 zeros before the data, as without dilation", lambda p: _before(p)),
+        meaning("same_upper", "as SAME", padding="same_upper"),
+    ),
+    sweep=lambda: tuple(
+        probe(
+            "conv",
+            {"stride": stride, "dilation": dilation, "kernel": (kernel,), "size": (9,)},
+            input=[9],
+            kernel=[kernel],
+            stride=stride,
+            dilation=dilation,
+            channels=_CHANNELS,
+        )
+        for stride, dilation in ((1, 1), (1, 2), (1, 3), (2, 1), (3, 1))
+        for kernel in (2, 3)
+    ),
+)
+
+
+def _before(asked: Probe) -> Array | None:
+    return value(asked, padding=[[k - 1, 0] for k in asked.keys["kernel"]])
+
+
+def _in(dtype: str, flip: bool) -> Meaning:
+    """Return the meaning that small integers are convolved, or correlated, to a dtype."""
+
+    def given(asked: Probe) -> Array | None:
+        exact = value(asked, flip=flip)
+        return None if exact is None else exact.astype(dtype)
+
+    name = "convolution" if flip else "cross-correlation"
+    how = "is flipped first" if flip else "is laid on the input as it is"
+    return Meaning(f"{name}, {dtype}", f"the kernel {how}; int32 gives {dtype}", given)
+
+
+_CONVOLVE = Question(
+    id="convolve_integers",
+    text="One axis, in int32: is the kernel flipped, and of which dtype is the result?",
+    meanings=tuple(_in(dtype, flip) for flip in (False, True) for dtype in ("int32", "int64", "float32", "float64")),
+    sweep=lambda: tuple(
+        probe("conv", {"kernel": (k,), "size": (n,)}, input=[n], kernel=[k], dtype="int32")
+        for n, k in ((4, 2), (6, 3), (7, 4))
+    ),
+    dtype=True,
+)
 
 _FLIP = Question(
     id="conv_flip",
@@ -335,7 +408,10 @@ _MODES = Question(
 
 QUESTIONS = (
     _SAME,
+    _SAME_DILATED,
+    _CAUSAL,
     _FLIP,
+    _CONVOLVE,
     _WEIGHT,
     _LAYOUT,
     _DILATION,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite.meaning.orders import from_order
 from convsuite.meaning.records import Meaning, Probe, Question
-from convsuite.meaning.references import answer, probe, value
+from convsuite.meaning.references import answer, meaning, probe, value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,6 +123,7 @@ _PADDING = Question(
 
 
 def _more() -> tuple[Probe, ...]:
+    """Kernels both of whose sizes are odd, or even, so that a rule of refusals may speak of either alone."""
     return tuple(
         probe(
             "conv_transpose",
@@ -134,7 +135,7 @@ def _more() -> tuple[Probe, ...]:
         )
         for stride in (2, 3)
         for more in range(stride)
-        for kernel in ((2, 3), (4, 5))
+        for kernel in ((1, 3), (3, 5), (2, 4), (2, 3))
     )
 
 
@@ -153,6 +154,12 @@ _OUTPUT_PADDING = Question(
             lambda a: value(a, padding=[[k // 2] * 2 for k in a.keys["kernel"]], output_padding=a.names["more"]),
         ),
         Meaning(
+            "crops 2⌊k/2⌋ − more",
+            "(n − 1)·stride + k − 2⌊k/2⌋ + output_padding outputs; of the 2⌊k/2⌋ − output_padding that are cut off, half, "
+            "rounded down, come off the start",
+            lambda a: _cropped_less(a),
+        ),
+        Meaning(
             "same_upper, more at the end",
             "the output of SAME, then output_padding added at the end",
             lambda a: _cropped_same(a),
@@ -160,6 +167,17 @@ _OUTPUT_PADDING = Question(
     ),
     sweep=_more,
 )
+
+
+def _cropped_less(asked: Probe) -> Array | None:
+    """Return what Keras's `same` gives: output_padding is taken off what is cropped, on both sides by turns."""
+    more = int(asked.names["more"])  # type: ignore[arg-type]
+
+    def crop(kernel: int, stride: int) -> tuple[int, int]:
+        low = max(0, 2 * (kernel // 2) - more) // 2
+        return low, 2 * (kernel // 2) - more - low
+
+    return _cropped(asked, False, crop)
 
 
 def _cropped_same(asked: Probe) -> Array | None:
@@ -186,4 +204,33 @@ _WEIGHT = Question(
     ),
 )
 
-QUESTIONS = (_SAME, _VALID, _PADDING, _OUTPUT_PADDING, _WEIGHT)
+
+def _exchanged(asked: Probe) -> Array | None:
+    """Return what a call gives whose output channel o belongs to group o mod groups."""
+    y = value(asked)
+    if y is None:
+        return None
+    return y.reshape(y.shape[0], asked.keys["groups"], -1, *y.shape[2:]).swapaxes(1, 2).reshape(y.shape)
+
+
+_GROUPS = Question(
+    id="conv_transpose_groups",
+    text="Groups of a transposed convolution: is there a call, and which channels belong together?",
+    meanings=(
+        meaning("blocks", "channels that lie side by side, in the input and in the output"),
+        Meaning("interleaved", "every groups-th output channel", _exchanged),
+    ),
+    sweep=lambda: tuple(
+        probe(
+            "conv_transpose",
+            {"groups": g, "kernel": (2, 3), "size": (3, 4)},
+            input=[3, 4],
+            kernel=[2, 3],
+            channels={"in": 4, "out": 8},
+            groups=g,
+        )
+        for g in (1, 2, 4)
+    ),
+)
+
+QUESTIONS = (_SAME, _VALID, _PADDING, _OUTPUT_PADDING, _GROUPS, _WEIGHT)

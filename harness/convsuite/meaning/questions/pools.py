@@ -72,6 +72,25 @@ _MAX_SAME = Question(
     sweep=lambda: strided("max_pool", change=_negative, channels=2),
 )
 
+_MAX_SAME_3D = Question(
+    id="max_pool_same_3d",
+    text="“SAME” of a max pool over three axes: where does an odd position of padding go, and can padding win?",
+    meanings=_MAX_SAME.meanings,
+    sweep=lambda: tuple(
+        probe(
+            "max_pool",
+            {"stride": stride, "kernel": kernel, "size": size},
+            _negative,
+            input=list(size),
+            kernel=list(kernel),
+            stride=stride,
+            channels=2,
+        )
+        for stride in (1, 2, 3)
+        for kernel, size in (((2, 3, 2), (4, 5, 6)), ((3, 2, 4), (5, 6, 4)))
+    ),
+)
+
 _CEIL_SIZES = tuple(
     (stride, kernel, p, n)
     for stride in (2, 3)
@@ -386,20 +405,34 @@ def _adaptive(operation: str) -> Question:
     )
 
 
+def _root(asked: Probe, below: float) -> Array | None:
+    """Return the root of Σ x^p with `below` (times the root of what is left of the sign) where the sum is negative."""
+    power = float(asked.names["power"])  # type: ignore[arg-type]
+    total = answer(replace(asked, operation="lp_pool"), {"x": asked.arrays["x"] ** power}, power=1.0, absolute=False)
+    return None if total is None else np.where(total < 0, below, 1.0) * np.abs(total) ** (1 / power)
+
+
 _LP = Question(
     id="lp_pool_sign",
-    text="Power-average pool of an odd power: what becomes of negative values?",
+    text="Power-average pool of an odd power p: what becomes of negative values, and of a negative sum?",
     meanings=(
-        meaning("signed", "Σ x^p: a negative value counts against a positive one", power=1.0, absolute=False),
-        meaning("absolute", "Σ |x|^p, as in the norm", power=1.0, absolute=True),
+        Meaning(
+            "signed, NaN below 0",
+            "Σ x^p: a negative value counts against a positive one; a root of a negative sum is NaN, but for p = 1",
+            lambda a: _root(a, -1.0 if a.names["power"] == 1 else np.nan),
+        ),
+        Meaning("signed", "Σ x^p; the root of a negative sum is negative", lambda a: _root(a, -1.0)),
+        Meaning("absolute", "Σ |x|^p, as in the norm", lambda a: value(a, power=a.names["power"], absolute=True)),
     ),
     sweep=lambda: tuple(
-        probe("lp_pool", {"kernel": k, "size": (4, 8)}, input=[4, 8], kernel=list(k), channels=2)
+        probe("lp_pool", {"power": p, "kernel": k, "size": (4, 8)}, input=[4, 8], kernel=list(k), channels=2)
+        for p in (1, 3)
         for k in ((2, 2), (2, 4))
     ),
+    within=1e-5,
 )
 
 QUESTIONS = (
-    _STRIDE, _MAX_SAME, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL, _GLOBAL,
+    _STRIDE, _MAX_SAME, _MAX_SAME_3D, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL, _GLOBAL,
     _adaptive("avg_pool"), _adaptive("max_pool"), _LP,
 )  # fmt: skip
