@@ -246,9 +246,9 @@ def coverage(operations: list[str], folders: tuple[Path, ...], level: str) -> No
 
 @main.command()
 @click.argument("calls", nargs=-1, metavar="[CALL]...")
-@click.option("--json", "form", flag_value="json", help="What was found, as convsuite's own register holds it.")
-@click.option("--markdown", "form", flag_value="markdown", help="The tables in Markdown.")
-def meaning(calls: tuple[str, ...], form: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="What was found, as convsuite's own register holds it.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="The tables in Markdown.")
+def meaning(calls: tuple[str, ...], as_json: bool, as_markdown: bool) -> None:
     """Tell what literal calls of the frameworks mean, found by asking them.
 
     A CALL is part of a line of Python ('conv2d(x, w, stride', 'pad*reflect') or of a question's id, or a backend. The
@@ -262,7 +262,9 @@ def meaning(calls: tuple[str, ...], form: str | None) -> None:
     """  # noqa: D301
     from convsuite.meaning.command import run_meaning
 
-    sys.exit(run_meaning(calls, form or "table"))
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown are two forms of the same: give one")
+    sys.exit(run_meaning(calls, "json" if as_json else "markdown" if as_markdown else "table"))
 
 
 @main.command()

@@ -37,8 +37,7 @@ CALLS = (
     ),
     *asked(
         "conv_causal",
-        "jax.lax.conv_general_dilated("
-        "x, w, (stride,), [((kernel[0] - 1) * dilation, 0)], rhs_dilation=(dilation,))",
+        "jax.lax.conv_general_dilated(x, w, (stride,), [((kernel[0] - 1) * dilation, 0)], rhs_dilation=(dilation,))",
     ),
     *asked(
         "conv_weight",

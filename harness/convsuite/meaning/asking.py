@@ -26,6 +26,8 @@ def select(asked: Sequence[Asked], patterns: Sequence[str]) -> list[Asked]:
     """
     chosen = set[Asked]()
     for pattern in patterns:
+        if not pattern.strip():
+            raise SelectorError("'' says nothing; for all calls, name none")
         found = {a for a in asked if means(pattern, a)}
         if not found:
             raise SelectorError(f"{pattern!r} is in none of {len(asked)} calls; {_near(pattern, asked)}")

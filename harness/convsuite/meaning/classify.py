@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+from convsuite.meaning.orders import of_rank
 from convsuite.meaning.records import Call, Given, Question, Row
 from convsuite.meaning.refusals import rule
 
@@ -39,10 +40,11 @@ def classify(question: Question, call: Call, backend: str, version: str, given: 
 
 def _orders(question: Question, call: Call) -> str:
     """Say in which orders the call takes its arrays; nothing of one that it does not take, or reads by itself."""
-    orders = {"x": call.x, "w": call.w}
+    arrays = question.probes[0].arrays
+    orders = {"x": of_rank(call.x or "", arrays["x"].ndim - 2), "w": of_rank(call.w or "", arrays["x"].ndim - 2)}
     named = {node.id for node in ast.walk(ast.parse(call.text)) if isinstance(node, ast.Name)}
     taken = named & set(orders) or set(orders)  # a layer is given both
-    return ", ".join(f"{n} {orders[n]}" for n in question.probes[0].arrays if orders[n] and n in taken)
+    return ", ".join(f"{n} {orders[n]}" for n in arrays if orders[n] and n in taken)
 
 
 def fits(given: Given, answer: NDArray[Any] | None, question: Question) -> bool:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORDS = 160  # characters of an exception's text that are kept
-_NODE = re.compile(r"\{\{function_node .*?\}\} | ?\[Op:\w+\]| name:$")  # TensorFlow's own names for what was called
+# TensorFlow's own names for what was called, and colours
+_NODE = re.compile(r"\x1b\[\d*m|\{\{function_node .*?\}\} | ?\[Op:\w+\]( name:\s*)?")
+_WHERE = "Exception encountered when calling"  # Keras, before the cause: the layer that the line names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ def _given(dialect: Dialect, call: Call, probe: Probe, gradient: bool) -> Given:
     try:
         result = dialect.array(_result(dialect, call, probe, gradient))
     except Exception as error:
-        return Given(refusal=_words(error))
+        return Given(refusal=words(error))
     return Given(array=_plain(from_order(result, "NCHW", call.y or "")), dtype=str(result.dtype))
 
 
@@ -81,9 +83,10 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
     """Return an exception's type and the line of its text that says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = [line.strip() for line in _NODE.sub("", str(error)).splitlines()]
+    lines = [line for line in said if line and not line.startswith(_WHERE)] or [""]
     line = lines[-1] if lines[0].endswith(":") else lines[0]  # "in user code:" comes before a trace
-    line = _NODE.sub("", line).removeprefix(f"{type(error).__name__}: ")
+    line = line.removeprefix(f"{type(error).__name__}: ")
     return f"{type(error).__name__}: {line[:_WORDS]}{'…' if len(line) > _WORDS else ''}"

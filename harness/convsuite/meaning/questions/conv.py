@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convsuite.meaning.orders import from_order
-from convsuite.meaning.questions.sweeps import halves, strided
+from convsuite.meaning.questions.sweeps import halves, interleaved, strided
 from convsuite.meaning.records import Meaning, Probe, Question
 from convsuite.meaning.references import answer, gradient, meaning, probe, value
 
@@ -74,6 +74,7 @@ _CAUSAL = Question(
         meaning("causal", "dilation·(k − 1) zeros before the data, none after", padding="causal"),
         Meaning("k − 1", "k − 1 zeros before the data, as without dilation", lambda p: _before(p)),
         meaning("same_upper", "as SAME", padding="same_upper"),
+        meaning("valid", "the word is not read: no zeros at all"),
     ),
     sweep=lambda: tuple(
         probe(
@@ -245,20 +246,12 @@ def _grouped() -> tuple[Probe, ...]:
     )
 
 
-def _interleaved(asked: Probe) -> Array | None:
-    """Return what a call gives whose output channel o belongs to group o mod groups."""
-    y = value(asked)
-    if y is None:
-        return None
-    return y.reshape(y.shape[0], asked.keys["groups"], -1, *y.shape[2:]).swapaxes(1, 2).reshape(y.shape)
-
-
 _GROUPS = Question(
     id="conv_groups",
     text="Groups: which channels belong together?",
     meanings=(
         meaning("blocks", "channels that lie side by side, in the input and in the output"),
-        Meaning("interleaved", "every groups-th output channel", _interleaved),
+        Meaning("interleaved", "every groups-th output channel", interleaved),
     ),
     sweep=_grouped,
 )

@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from convsuite.meaning.orders import from_order
+from convsuite.meaning.questions.sweeps import interleaved
 from convsuite.meaning.records import Meaning, Probe, Question
 from convsuite.meaning.references import answer, meaning, probe, value
 
@@ -155,7 +156,7 @@ _OUTPUT_PADDING = Question(
         ),
         Meaning(
             "crops 2⌊k/2⌋ − more",
-            "(n − 1)·stride + k − 2⌊k/2⌋ + output_padding outputs; of the 2⌊k/2⌋ − output_padding that are cut off, half, "
+            "(n − 1)·stride + k − 2⌊k/2⌋ + output_padding outputs; of 2⌊k/2⌋ − output_padding that are cut off half, "
             "rounded down, come off the start",
             lambda a: _cropped_less(a),
         ),
@@ -205,20 +206,12 @@ _WEIGHT = Question(
 )
 
 
-def _exchanged(asked: Probe) -> Array | None:
-    """Return what a call gives whose output channel o belongs to group o mod groups."""
-    y = value(asked)
-    if y is None:
-        return None
-    return y.reshape(y.shape[0], asked.keys["groups"], -1, *y.shape[2:]).swapaxes(1, 2).reshape(y.shape)
-
-
 _GROUPS = Question(
     id="conv_transpose_groups",
     text="Groups of a transposed convolution: is there a call, and which channels belong together?",
     meanings=(
         meaning("blocks", "channels that lie side by side, in the input and in the output"),
-        Meaning("interleaved", "every groups-th output channel", _exchanged),
+        Meaning("interleaved", "every groups-th output channel", interleaved),
     ),
     sweep=lambda: tuple(
         probe(

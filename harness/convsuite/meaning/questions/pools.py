@@ -406,7 +406,7 @@ def _adaptive(operation: str) -> Question:
 
 
 def _root(asked: Probe, below: float) -> Array | None:
-    """Return the root of Σ x^p with `below` (times the root of what is left of the sign) where the sum is negative."""
+    """Return the root of |Σ x^p|, times `below` where the sum is negative."""
     power = float(asked.names["power"])  # type: ignore[arg-type]
     total = answer(replace(asked, operation="lp_pool"), {"x": asked.arrays["x"] ** power}, power=1.0, absolute=False)
     return None if total is None else np.where(total < 0, below, 1.0) * np.abs(total) ** (1 / power)
@@ -433,6 +433,6 @@ _LP = Question(
 )
 
 QUESTIONS = (
-    _STRIDE, _MAX_SAME, _MAX_SAME_3D, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL, _GLOBAL,
-    _adaptive("avg_pool"), _adaptive("max_pool"), _LP,
+    _STRIDE, _MAX_SAME, _MAX_SAME_3D, _MAX_CEIL, _NAN, _NAN_GRADIENT, _TIE, _INDEX, _AVERAGE_SAME, _AVERAGE_CEIL,
+    _GLOBAL, _adaptive("avg_pool"), _adaptive("max_pool"), _LP,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from convsuite.meaning.records import Probe
-from convsuite.meaning.references import probe
+from convsuite.meaning.references import probe, value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,3 +42,11 @@ def strided(
 def halves(asked: Probe) -> list[int]:
     """Return ⌊k/2⌋ for each axis."""
     return [k // 2 for k in asked.keys["kernel"]]
+
+
+def interleaved(asked: Probe) -> Array | None:
+    """Return what a call gives whose output channel o belongs to group o mod groups."""
+    y = value(asked)
+    if y is None:
+        return None
+    return y.reshape(y.shape[0], asked.keys["groups"], -1, *y.shape[2:]).swapaxes(1, 2).reshape(y.shape)
