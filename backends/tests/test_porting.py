@@ -1,4 +1,8 @@
-"""Every snippet of docs/porting.md runs, and all sides of a group give the same array, bit for bit."""
+"""Every snippet of docs/porting.md runs, and all sides of a group give the same array, bit for bit.
+
+A function that the page gives between marks of a helper is there for every snippet that names it. The table of what
+TensorFlow has on a CPU is tried, cell by cell.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,11 @@ def groups(page: str) -> list[list[str]]:
     return [re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in marked]
 
 
+def code_of(head: str, side: str) -> str:
+    """What is run for a side of a group: the helpers that it names, what both sides share, and the side."""
+    return "".join([code for name, code in HELPERS.items() if name in head + side] + [head, side])
+
+
 def framework(snippet: str) -> str:
     """The framework that a snippet's first line names."""
     named = re.match(r"# (\w+)", snippet)
@@ -41,7 +50,12 @@ def framework(snippet: str) -> str:
     return FRAMEWORKS[named[1]]
 
 
-GROUPS = groups(PAGE.read_text(encoding="utf-8"))
+TEXT = PAGE.read_text(encoding="utf-8")
+GROUPS = groups(TEXT)
+HELPERS = {
+    re.findall(r"^def (\w+)", code, re.MULTILINE)[0]: code
+    for code in re.findall(r"<!-- helper -->\n```python\n(.*?)```\n<!-- /helper -->", TEXT, re.DOTALL)
+}
 SIDES = [(g, s) for g, snippets in enumerate(GROUPS) for s in range(1, len(snippets))]
 
 
@@ -52,7 +66,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory):
 
     @cache
     def run(name: str) -> str:
-        code = {f"{g}_{s}": GROUPS[g][0] + GROUPS[g][s] for g, s in SIDES if framework(GROUPS[g][s]) == name}
+        code = {f"{g}_{s}": code_of(GROUPS[g][0], GROUPS[g][s]) for g, s in SIDES if framework(GROUPS[g][s]) == name}
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(folder)],
             input=json.dumps(code),
@@ -94,4 +108,61 @@ def test_every_question_of_porters_has_snippets_for_both_sides() -> None:
     for snippets in GROUPS:
         assert len({framework(s) for s in snippets[1:]}) > 1
         assert all("y = " in s for s in snippets[1:])
-    assert PAGE.read_text(encoding="utf-8").count("```python") == sum(map(len, GROUPS))
+    assert TEXT.count("```python") == sum(map(len, GROUPS)) + len(HELPERS)
+
+
+def test_a_helper_is_given_once_and_used() -> None:
+    assert HELPERS
+    for name in HELPERS:
+        assert TEXT.count(f"def {name}(") == 1
+        assert any(name in "".join(group) for group in GROUPS), name
+
+
+# what a cell of the table says: a call fails, has no gradient, or has one
+TRY = """
+import json, re, sys
+import tensorflow as tf
+
+def said(line, dtype):
+    flat = {"NHWC": (2, 7, 8, 4), "NCHW": (2, 4, 7, 8), "HWIO": (3, 2, 4, 2)}
+    solid = {"NDHWC": (2, 5, 6, 7, 4), "NCDHW": (2, 4, 5, 6, 7), "DHWIO": (2, 3, 2, 4, 2)}
+    if "transpose" in line:
+        flat["HWIO"], flat["NCHW"] = (3, 2, 3, 4), (2, 4, 6, 8)
+    arrays = {name: tf.ones(shape, dtype) for name, shape in {**flat, **solid}.items()}
+    used = [arrays[name] for name in set(re.findall("[A-Z]+", re.sub('".*?"', "", line))) & set(arrays)]
+    with tf.GradientTape() as tape:
+        tape.watch(used)
+        try:
+            y = eval(line, {"tf": tf, **arrays})
+        except tf.errors.OpError:
+            return "no"
+    try:
+        return "yes" if all(g is not None for g in tape.gradient(y, used)) else "forward"
+    except tf.errors.OpError:
+        return "forward"
+
+print(json.dumps([[said(line, dtype) for dtype in ("float32", "float64")] for line in json.load(sys.stdin)]))
+"""
+
+
+def tried(lines: list[str], onednn: str) -> list[list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", TRY],
+        input=json.dumps(lines),
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_tensorflow_on_a_cpu_has_what_the_table_says() -> None:
+    if find_spec("tensorflow") is None:
+        pytest.skip("tensorflow is not installed")
+    table = re.findall(r"<!-- tensorflow cpu -->\n(.*?)<!-- /tensorflow cpu -->", TEXT, re.DOTALL)[0]
+    rows = re.findall(r"^\| `(.*)`.* \| (\w+) \| (\w+) \| (\w+) \|$", table, re.MULTILINE)
+    assert len(rows) > 10
+    lines = [row[0] for row in rows]
+    for row, (single, double), without in zip(rows, tried(lines, "1"), tried(lines, "0"), strict=True):
+        assert (row[0], single, double, *without) == (*row, row[-1])
