@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from convsuite.meaning import asking, register
+from convsuite.meaning.defects import CallDefect
+from convsuite.meaning.defects import recorded as defects
 from convsuite.meaning.dialect import dialects, missing
 from convsuite.meaning.records import Call
 from convsuite.meaning.survey import Asked, survey
@@ -19,6 +25,29 @@ def test_the_register_is_what_the_framework_means(name: str) -> None:
     rows = survey([a for a in asking.every(DIALECTS) if a.backend == name])
     assert [f"{row} was {old}" for row, old in register.changes(rows).items()] == []
     assert all(map(register.known, rows))
+
+
+TRY = """
+import os, sys
+from convsuite.meaning.dialect import dialects
+from convsuite.meaning.evaluate import words
+dialect = dialects()[sys.argv[1]]
+os.environ.update(dialect.environment)
+import numpy as np
+try:
+    print(dialect.array(eval(sys.argv[2], {"np": np, **dialect.names()})).tolist())
+except Exception as error:
+    print(words(error))
+"""
+
+
+@pytest.mark.parametrize("defect", defects(), ids=lambda one: one.call)
+def test_a_call_that_is_a_defect_gives_what_is_told(defect: CallDefect) -> None:
+    if absent := missing(DIALECTS[defect.backend]):
+        pytest.skip(f"{', '.join(absent)} not installed")
+    argv = [sys.executable, "-c", TRY, defect.backend, defect.call]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout.strip()
+    assert said.startswith(defect.gave.removesuffix("…")), "fixed upstream? then its entry goes"
 
 
 def test_a_process_that_dies_costs_one_probe() -> None:

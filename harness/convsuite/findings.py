@@ -17,13 +17,15 @@ from importlib.resources import files
 from convsuite import known
 from convsuite.casefile import BUILTIN
 from convsuite.known import KnownFailure, Listed
+from convsuite.meaning import defects as calls
 from convsuite.sources import KNOWN_FAILURES
 
 _HEAD = """# Findings
 
-What convsuite found in today's releases: {count} defects, each with the smallest case that shows it. This page is made
-from the lists of known failures (`python -m convsuite.findings > docs/findings.md`), which every run checks: a defect
-that is fixed upstream fails the run as `fixed_upstream`, and its entry goes. *Not reported*: no report was found.
+What convsuite found in today's releases: {count} defects, each with the smallest case that shows it, and
+[{calls} more](#found-by-asking-for-meanings) in calls that no case makes. This page is made from the lists of known
+failures (`python -m convsuite.findings > docs/findings.md`), which every run checks: a defect that is fixed upstream
+fails the run as `fixed_upstream`, and its entry goes. *Not reported*: no report was found.
 
 The command of a finding runs its smallest case, and tells it as a known failure; `convsuite show CASE` draws it. All
 was seen on Linux on x86-64. Where only the kernels for some processors fail, `where` has the flags of `/proc/cpuinfo`
@@ -88,7 +90,8 @@ def page() -> str:
     seen_with = dict(sorted(((one.backend, one.seen_with) for one in listed), key=lambda row: row[0] in _LAST))
     rows = [_row(backend, version, found) for backend, version in seen_with.items()]
     sections = [_section(backend, found) for backend in seen_with]
-    return _HEAD.format(count=len(found)) + "\n".join(rows) + "\n\n" + "\n\n".join(sections) + "\n"
+    head = _HEAD.format(count=len(found), calls=len(calls.recorded()))
+    return head + "\n".join(rows) + "\n\n" + "\n\n".join([*sections, calls.told(calls.recorded())]) + "\n"
 
 
 def defects(listed: Iterable[Listed]) -> tuple[Defect, ...]:

@@ -11,6 +11,8 @@ import pytest
 from convsuite import casefile, findings, known
 from convsuite.findings import Defect, defects
 from convsuite.known import KnownFailure, Listed
+from convsuite.meaning import defects as calls
+from convsuite.meaning.dialect import dialects
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 LISTS = Path(str(files("convsuite_cases"))) / "known_failures"
@@ -58,6 +60,15 @@ def test_a_defect_says_what_it_gave_and_what_is_right(defect: Defect) -> None:
 
 def test_every_list_says_with_what_its_failures_were_seen() -> None:
     assert {one.backend for one in shipped() if not one.seen_with} == set()
+
+
+def test_every_call_that_is_a_defect_is_told_and_its_backend_is_asked() -> None:
+    for number, one in enumerate(calls.recorded(), 1):
+        assert one.backend in dialects()
+        assert one.gave != one.right
+        assert one.link.startswith("https://github.com/") or one.link == "not reported"
+        for line in (f"{number}. **{one.reason}**", f"- call: `{one.call}`", f"- gave: {one.gave}"):
+            assert line in findings.page()
 
 
 # A list as others might write it: one defect in two entries of one backend and one of another, and one by itself
