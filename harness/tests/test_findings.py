@@ -117,7 +117,8 @@ def test_the_page_tells_a_defect_once_and_names_it_where_else_it_is_seen(
     for name in ("torch.yaml", "keras.yaml"):
         (tmp_path / name).rename(tmp_path / "known_failures" / name)
     monkeypatch.setattr(findings, "files", lambda _: tmp_path)
-    head, torch, keras = findings.page().split("\n## ")
+    head, torch, keras, asked = findings.page().split("\n## ")
+    assert asked.startswith("Found by asking for meanings")
     assert "2 defects" in head
     assert "| torch | torch 2.13.0 | 2 | 1 | 0 |\n| keras | keras 3.15 | 0 | 0 | 1 |\n" in head
     assert torch == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from itertools import combinations
@@ -10,16 +11,21 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from rich.console import Console
 
-from convsuite.errors import SelectorError
+from convsuite.cli import main
+from convsuite.errors import BackendError, SelectorError
 from convsuite.meaning import asking, command, markdown, register
 from convsuite.meaning.classify import classify
 from convsuite.meaning.dialect import dialects
+from convsuite.meaning.evaluate import words
 from convsuite.meaning.orders import from_order, to_order
 from convsuite.meaning.questions import QUESTIONS
 from convsuite.meaning.records import Call, Given, Probe, Question, Row
 from convsuite.meaning.refusals import rule
 from convsuite.meaning.survey import Asked
+from convsuite.meaning.table import print_rows
 from convsuite.meaning.wording import lines
 
 PAGE = Path(__file__).parents[2] / "docs" / "porting.md"
@@ -67,9 +73,44 @@ def test_one_wrong_element_is_none_of_these() -> None:
     assert row.differs.startswith("same_upper, but not for 1 of 14 probes; first at stride 3")
 
 
-def test_an_answer_of_another_shape_fits_nothing() -> None:
+def test_an_answer_of_another_shape_fits_nothing_and_nothing_is_near() -> None:
     answers = [Given(array=np.zeros((1, 3, 1, 1)))] * len(SAME.probes)
-    assert row_of(SAME, answers).meanings == ()
+    row = row_of(SAME, answers)
+    assert row.meanings == ()
+    assert row.differs == f"nor near any; first at {SAME.probes[0]}"
+
+
+def test_only_a_root_may_differ_by_a_rounding() -> None:
+    roots = QUESTIONS["lp_pool_sign"]
+    for question, meaning, fitting in ((roots, "signed, NaN below 0", 1), (SAME, "same_upper", 0)):
+        answers = [Given(array=g.array * (1 + 1e-6)) for g in given(question, meaning)]  # type: ignore[operator]
+        assert len(row_of(question, answers).meanings) == fitting
+    far = [Given(array=g.array * 1.001) for g in given(roots, "signed, NaN below 0")]  # type: ignore[operator]
+    assert row_of(roots, far).meanings == ()
+
+
+def test_keras_same_with_output_padding_is_told_from_torchs_shifted_by_one() -> None:
+    question = QUESTIONS["conv_transpose_output_padding"]
+    answers = given(question, "crops 2⌊k/2⌋ − more")
+    assert row_of(question, answers).meanings == ("crops 2⌊k/2⌋ − more",)
+    assert {a.array.shape for a in answers} & {a.array.shape for a in given(question, "crops k//2, more at the end")}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Exception encountered when calling Conv2D.call().\n\n\x1b[1mtoo few axes\x1b[0m\n\nArguments …",
+            "too few axes",
+        ),
+        ("{{function_node __wrapped__Conv2D_device_/job:a}} only NHWC [Op:Conv2D] name: ", "only NHWC"),
+        ("in user code:\n\n    File x\n\n    bad stride", "bad stride"),
+        ("bad stride\nmore", "bad stride"),
+        ("", ""),
+    ],
+)
+def test_the_words_of_a_refusal_are_its_cause(text: str, said: str) -> None:
+    assert words(ValueError(text)) == f"ValueError: {said}"
 
 
 def test_a_nan_fits_no_number() -> None:
@@ -149,6 +190,12 @@ def test_a_pattern_that_means_nothing_is_an_error_with_the_nearest(pattern: str,
         asking.select(CALLS, [pattern])
 
 
+@pytest.mark.parametrize("pattern", ["", " "])
+def test_an_empty_pattern_is_an_error_and_not_everything(pattern: str) -> None:
+    with pytest.raises(SelectorError, match="name none"):
+        asking.select(CALLS, [pattern])
+
+
 def test_the_register_has_a_row_for_every_call_and_no_other() -> None:
     rows = [(row.backend, row.question, row.call) for row in register.recorded()]
     assert len(set(rows)) == len(rows)
@@ -187,22 +234,65 @@ def test_a_call_that_means_something_else_is_a_change_and_its_version_or_words_a
         assert said in " ".join(capsys.readouterr().out.split())
 
 
-def test_what_is_not_installed_is_said_and_is_no_failure(
+def test_where_nothing_is_installed_nothing_is_asked_and_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "missing", lambda dialect: dialect.requires[:1])
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    with pytest.raises(BackendError, match=r"^nothing asked: flax is not installed$"):
+        command.run_meaning(("flax",), "table")
+    with pytest.raises(BackendError, match=r"^nothing asked: flax, jax are not installed$"):
+        command.run_meaning(("flax", "jax"), "json")
+    assert "jax" not in sys.modules
+
+
+def of_torch_alone(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """Let PyTorch be installed alone; the rows that it is to give."""
+    monkeypatch.setattr(command, "missing", lambda dialect: () if dialect.requires == ("torch",) else ("it",))
+    rows = [row for row in register.recorded() if row.backend == "torch"]
+    monkeypatch.setattr(command, "survey", lambda chosen: rows)
+    return rows
+
+
+def test_what_is_not_installed_beside_is_said_and_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "missing", lambda dialect: ("jax",))
-    monkeypatch.delitem(sys.modules, "jax", raising=False)
-    assert command.run_meaning(("jax",), "table") == 0
+    of_torch_alone(monkeypatch)
+    assert command.run_meaning(("conv_same",), "table") == 0
     assert "jax: not installed" in capsys.readouterr().out
 
 
 def test_a_register_loses_no_framework_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "missing", lambda dialect: ("it",))
+    of_torch_alone(monkeypatch)
     assert command.run_meaning((), "json") == 0
     rows = msgspec.json.decode(capsys.readouterr().out, type=tuple[Row, ...])
     assert set(rows) == set(register.recorded())
+
+
+def test_one_call_is_one_call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = of_torch_alone(monkeypatch)
+    for asked, said in ((rows[:1], "1 call, none changed"), (rows[:2], "2 calls, none changed")):
+        monkeypatch.setattr(command, "survey", lambda chosen, asked=asked: asked)
+        command.run_meaning(("torch",), "table")
+        assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "heads"), [(120, 4), (119, 2), (60, 2)])
+def test_a_narrow_terminal_has_framework_and_arrays_below_the_call(width: int, heads: int) -> None:
+    rows = [row for row in register.recorded() if row.question == "conv_same"]
+    out = io.StringIO()
+    print_rows(Console(file=out, width=width), rows, {})
+    head = next(line for line in out.getvalue().splitlines() if line.strip().startswith("call"))
+    assert len(head.split()) == heads
+    told = " ".join(out.getvalue().split())
+    assert "torch 2." in told
+    assert "x NCHW" in told
+
+
+def test_two_forms_at_once_are_a_usage_error() -> None:
+    result = CliRunner().invoke(main, ["meaning", "--json", "--markdown", "torch"])
+    assert result.exit_code == 2
+    assert "give one" in result.output
 
 
 def test_variants_of_which_the_same_is_true_share_a_line() -> None:

@@ -65,6 +65,6 @@ def _differs(question: Question, misses: dict[str, list[int]], answered: Sequenc
     nearest = min(misses, key=lambda name: len(misses[name]))
     missed = misses[nearest]
     if len(missed) == len(answered):
-        return f"for no probe; the first is {question.probes[missed[0]]}"
+        return f"nor near any; first at {question.probes[missed[0]]}"
     where = rule([question.probes[i] for i in answered], [i in missed for i in answered])
     return f"{nearest}, but not for {where}; first at {question.probes[missed[0]]}"
