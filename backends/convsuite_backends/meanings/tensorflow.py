@@ -133,7 +133,10 @@ CALLS = (
     *asked("global_pool", "tf.reduce_mean(x, [1, 2])"),
 )
 
-_LACKING = ("conv_groups", "conv_groups_gradient", "conv_dilation_gradient", "max_pool_nan", "max_pool_nan_gradient")
+_LACKING = (
+    "conv_groups", "conv_groups_gradient", "conv_dilation_gradient", "conv_transpose_groups", "max_pool_nan",
+    "max_pool_nan_gradient",
+)  # fmt: skip
 
 
 class TensorFlow(Dialect):
