@@ -258,6 +258,8 @@ def _status(work: _Work, pass_: Pass, answer: worker.PassAnswer | Reply) -> tupl
 
 
 def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[Status, str, Any]:
+    if answer.failure is not None and answer.failure.uncalled:
+        return Status.ERROR, f"before the call: {answer.failure.exception}: {answer.failure.message}", None
     declared_not = answer.support.level is Level.UNSUPPORTED
     untried = answer.failure is None and answer.array is None and not answer.dtype
     if declared_not and (untried or work.case.expect.error is not None):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convsuite.backend import Backend
-    from convsuite.case import Case, Numerics, Pass, Support
+    from convsuite.case import Case, Numerics, Operand, Pass, Support
 
 _KEPT = 4  # compiled geometries kept: cases of one geometry follow each other
 _MESSAGE = 2000  # characters of an exception's text that are kept
@@ -32,6 +32,7 @@ class Failure:
     exception: str  # type name
     message: str
     missing: bool = False  # the framework itself is not installed, or has no such device
+    uncalled: bool = False  # in a declaration, or as operands were converted: no refusal of the framework's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,9 @@ def _forward(
     inputs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
     try:
         function = _compiled(pass_.role, case, lambda: backend.forward(case, _method(case, pass_)))
-        native = [backend.to_native(a.copy(), o, case) for o, a in inputs]
+        native, failure = _converted(backend, case, inputs)
+        if failure:
+            return PassAnswer(pass_=pass_, support=support, failure=failure)
         before = _seen(backend, case, native)
         first = _finished(backend, function(*native))
         if case.expect.error is not None:  # that it answered is all there is to know
@@ -242,6 +245,16 @@ def _answered(
     )
 
 
+def _converted(
+    backend: Backend, case: Case, inputs: Sequence[tuple[Operand, NDArray[np.generic]]]
+) -> tuple[list[Any], Failure | None]:
+    """Return the operands as the framework takes them; one that cannot be had is an error of the backend's."""
+    try:
+        return [backend.to_native(array.copy(), operand, case) for operand, array in inputs], None
+    except BaseException as error:
+        return [], _failure(error, uncalled=True)
+
+
 def _method(case: Case, pass_: Pass) -> str:
     """Return the name of the backend's method that computes a pass; gradients are those of the operation's."""
     return f"{case.operation}_indices" if pass_.role == "indices" else case.operation
@@ -261,7 +274,7 @@ def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failu
             more = declared.support(own(case))
             support = more if more.level is not Level.NATIVE else support
     except BaseException as error:
-        return Support.native(), _failure(error)
+        return Support.native(), _failure(error, uncalled=True)
     return support, None
 
 
@@ -331,7 +344,7 @@ def _changed(case: Case, before: Sequence[Any], after: Sequence[Any]) -> tuple[s
     )
 
 
-def _failure(error: BaseException, missing: bool = False) -> Failure:
+def _failure(error: BaseException, missing: bool = False, uncalled: bool = False) -> Failure:
     try:
         text = str(error)
     except Exception:
@@ -339,7 +352,8 @@ def _failure(error: BaseException, missing: bool = False) -> Failure:
     text = text.strip().encode("utf-8", "backslashreplace").decode()
     if len(text) > _MESSAGE:
         text = f"{text[:_MESSAGE]}… ({len(text)} characters)"
-    return Failure(exception=type(error).__name__, message=text + _place(error), missing=missing)
+    message = text + _place(error)
+    return Failure(exception=type(error).__name__, message=message, missing=missing, uncalled=uncalled)
 
 
 def _place(error: BaseException) -> str:

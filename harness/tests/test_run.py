@@ -109,6 +109,15 @@ class Planted(NumpyIm2col):
 """
 
 
+SPEAKS_TOO_SOON = """
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def {method}(self, {arguments}):
+        raise ValueError("strides of 0 are not thought of")
+"""
+
+
 @pytest.fixture
 def cases(tmp_path: Path) -> tuple[Case, ...]:
     """The cases above."""
@@ -187,6 +196,25 @@ def test_nonsense_in_a_declaration_is_that_backends_error(
     outcome = found["strided", Pass.FORWARD]
     assert outcome.backend == "numpy_im2col"
     assert outcome.status is Status.PASSED
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"), [("support", "case"), ("to_native", "array, operand, case")], ids=["support", "to_native"]
+)
+def test_what_breaks_before_the_call_is_no_refusal(tmp_path: Path, planted: Plant, method: str, arguments: str) -> None:
+    planted({"soon": SPEAKS_TOO_SOON.format(method=method, arguments=arguments)})
+    (tmp_path / "no.yaml").write_text(
+        "operation: conv\ncases:\n  - {name: no, input: 5, kernel: 3, stride: 0, expect: {error: stride}}\n"
+    )
+    invalid = casefile.load([tmp_path / "no.yaml"]).cases
+    found = {
+        o.backend: o for r in reports(invalid, Settings(workdir=tmp_path), "soon", "numpy_im2col") for o in r.outcomes
+    }
+    assert found["numpy_im2col"].status is Status.PASSED
+    assert found["soon"].status is Status.ERROR
+    assert found["soon"].message.startswith(
+        "before the call: ValueError: strides of 0 are not thought of (planted_soon"
+    )
 
 
 def test_agreement_is_of_each_pair_and_pass_in_units(cases: tuple[Case, ...], tmp_path: Path, planted: Plant) -> None:

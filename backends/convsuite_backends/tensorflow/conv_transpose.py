@@ -97,7 +97,8 @@ class TransposedConvolutions(TensorFlowArrays):
     def _as_asked(self, case: ConvTransposeCase) -> tuple[str | list[tuple[int, int]], tuple[int, ...]]:
         """Return what a case to be refused asks for, with the sizes that its output would have if it were valid."""
         kernel, stride, dilation = (tuple(max(1, n) for n in v) for v in (case.kernel, case.stride, case.dilation))
-        sizes = replace(case, kernel=kernel, stride=stride, dilation=dilation).output_sizes
+        shape = (*case.input_shape[:2], *(*case.input_shape[2:], *case.kernel)[: case.rank])  # too few axes or too many
+        sizes = replace(case, input_shape=shape, kernel=kernel, stride=stride, dilation=dilation).output_sizes
         explicit = case.rank == 2 and "explicit" in case.padding.kinds
         return (_around(case) if explicit else "VALID"), sizes
 

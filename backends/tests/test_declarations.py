@@ -1,0 +1,53 @@
+"""What every backend declares of every shipped case: it has an answer, also to what is invalid."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+
+import pytest
+
+from convsuite import casefile, declared, worker
+from convsuite.backend import registered
+from convsuite.case import LEVELS, Case, Level
+
+DEFAULT = LEVELS.index("default")
+
+
+@cache
+def shipped() -> tuple[Case, ...]:
+    return tuple(case for case in casefile.builtin().cases if LEVELS.index(case.level) <= DEFAULT)
+
+
+def _variants():
+    """Return each variant of ours, for the process that has its framework."""
+    variants = []
+    for name, found in registered().items():
+        if found.entry_point.module.startswith("convsuite_backends"):
+            needs = found.load().requires
+            group = next((n for n in ("tensorflow", "jax", "torch") if n in needs), "numpy")
+            absent = pytest.mark.skipif(any(find_spec(n) is None for n in needs), reason="not installed")
+            variants.append(pytest.param(name, marks=[pytest.mark.xdist_group(group), absent]))
+    return variants
+
+
+@pytest.fixture
+def onednn():
+    """Leave torch with oneDNN, which a variant takes from its whole process."""
+    yield
+    if find_spec("torch") is not None:
+        import torch
+
+        torch.backends.mkldnn.enabled = True
+
+
+@pytest.mark.parametrize("name", _variants())
+@pytest.mark.usefixtures("onednn")
+def test_no_declaration_breaks(name):
+    backend = registered()[name].load()()
+    for case in shipped():
+        for pass_ in case.passes:
+            support, failure = worker._declared(backend, case, pass_)
+            assert failure is None, f"{case.id} [{pass_}]: {failure}"
+            if case.expect.error is None and support.level is not Level.UNSUPPORTED:
+                declared.numerics(backend.numerics(case, pass_))
