@@ -10,6 +10,7 @@ from convsuite.case import Level, Pass
 from convsuite.errors import DeviceError
 from convsuite.operands import fill
 from convsuite_backends.tensorflow import TensorFlow, TensorFlowNoOnednn, TensorFlowXla
+from convsuite_backends.tensorflow.arrays import dtypes_of_onednn
 
 os.environ.update(TensorFlow.environment)  # as the worker does, before TensorFlow is imported
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'convsuite[tensorflow]'")
@@ -76,6 +77,7 @@ def test_xla_answers_alike(write, wrong):
         ({"dtype": "float64", "layout": "channels_first"}, Level.UNSUPPORTED, "oneDNN"),
         ({"groups": 0, "expect": {"error": "groups"}}, Level.UNSUPPORTED, "from the shapes"),
         ({"input": [4, 4, 4], "rank": 2, "expect": {"error": "rank"}}, Level.UNSUPPORTED, "batch axes"),
+        ({"operation": "max_pool", "input": [4, 4, 4], "rank": 2, "expect": {"error": "rank"}}, Level.NATIVE, ""),
     ],
 )
 def test_declares(backend, write, keys, level, words):
@@ -89,6 +91,27 @@ def test_without_onednn_gradients_lack_groups(write):
     assert backend.support(case).level is Level.NATIVE
     assert backend.gradient_support(case).level is Level.UNSUPPORTED
     assert TensorFlowNoOnednn.environment["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtypes"),
+    [
+        ({"avx2"}, {"float32"}),
+        ({"avx512f", "avx512bw"}, {"float32", "bfloat16"}),
+        ({"avx512f", "avx512bw", "avx512_fp16"}, {"float32", "bfloat16", "float16"}),
+        ({"avx512f", "avx512bw", "amx_fp16"}, {"float32", "bfloat16", "float16"}),
+        ({"avx2", "avx_ne_convert"}, {"float32", "bfloat16", "float16"}),
+    ],
+)
+def test_the_processor_decides_on_16_bits(flags, dtypes):
+    assert dtypes_of_onednn(flags) == dtypes
+
+
+def test_gradients_of_a_transposed_input_are_the_convolution(write):
+    backend = TensorFlowNoOnednn()
+    for rank, due in ((1, None), (2, None), (3, "bfloat16")):
+        case = write("conv_transpose", input=[5, 5, 5][:rank], kernel=[3, 3, 3][:rank], dtype="bfloat16", passes=ALL)
+        assert backend.numerics(case, Pass.GRAD_INPUT).intermediate == due
 
 
 def test_eigen_rounds_on_the_way(write):

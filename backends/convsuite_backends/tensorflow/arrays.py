@@ -14,7 +14,7 @@ from convsuite.errors import DeviceError
 from convsuite_backends._framework import ChannelsLast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,11 +55,8 @@ class TensorFlowArrays(ChannelsLast):
         return {"tensorflow": tf.__version__, "onednn": "on" if self._onednn else "off"}
 
     def lack(self, case: Case) -> str:
-        """Say what TensorFlow cannot be told, whatever the operation."""
-        if case.memory_formats:
-            return "TensorFlow's tensors have no strides"
-        more = len(case.input_shape) > case.rank + 2
-        return "TensorFlow takes further axes of the input as batch axes" if more else ""
+        """Say that strides in memory do not exist."""
+        return "TensorFlow's tensors have no strides" if case.memory_formats else ""
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare TF32 on GPUs, beside what the operation declares."""
@@ -105,10 +102,22 @@ class TensorFlowArrays(ChannelsLast):
 
 
 def _onednn_dtypes() -> frozenset[str]:
-    """Return the dtypes that TensorFlow gives to oneDNN, which it has on x86 only; the processor decides on 16 bits."""
+    """Return the dtypes that TensorFlow gives to oneDNN, which it has on x86 only; the processor decides on 16 bits.
+
+    As its `IsBF16SupportedByOneDNNOnThisCPU` and `IsFP16SupportedByOneDNNOnThisCPU` do.
+    """
     try:
         flags = set(re.findall(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[0].split())
     except (OSError, IndexError):
         return frozenset()
-    needs = {"float32": set(), "bfloat16": {"avx512f"}, "float16": {"avx512bw", "avx512_fp16"}}
-    return frozenset(dtype for dtype, needed in needs.items() if needed <= flags)
+    return dtypes_of_onednn(flags)
+
+
+def dtypes_of_onednn(flags: Set[str]) -> frozenset[str]:
+    """Return the dtypes for a processor with these flags, named as in /proc/cpuinfo."""
+    needs: dict[str, list[set[str]]] = {
+        "float32": [set()],
+        "bfloat16": [{"avx512f"}, {"avx_ne_convert"}],
+        "float16": [{"avx512bw", "avx512_fp16"}, {"avx512bw", "amx_fp16"}, {"avx_ne_convert"}],
+    }
+    return frozenset(dtype for dtype, ways in needs.items() if any(way <= flags for way in ways))

@@ -169,6 +169,8 @@ def per_axis(values: tuple[int, ...], case: Case) -> list[int]:
 
 def _misread(case: ConvCase) -> str:
     """Say why a call would mean something else than the case; groups cannot be said at all."""
+    if len(case.input_shape) > case.rank + 2:
+        return "tf.nn's convolutions take further axes of the input as batch axes"
     return _layout.groups_unsaid(case, "TensorFlow") or _layout.no_mode(case, "TensorFlow", ("reflect",))
 
 

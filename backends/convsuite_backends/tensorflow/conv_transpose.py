@@ -9,7 +9,7 @@ from convsuite.backend import Native
 from convsuite.case import Numerics, Pass, Support
 from convsuite_backends import _layout
 from convsuite_backends.tensorflow.arrays import TensorFlowArrays
-from convsuite_backends.tensorflow.conv import beyond_int32, no_dtype, pad, per_axis
+from convsuite_backends.tensorflow.conv import adds_bias_in_16_bits, beyond_int32, no_dtype, pad, per_axis
 
 if TYPE_CHECKING:
     from convsuite.operations.conv_transpose import ConvTransposeCase
@@ -110,8 +110,11 @@ class TransposedConvolutions(TensorFlowArrays):
         """Tell whether Eigen computes, and in the operands' own 16 bits."""
         if self._on_gpu:
             return False
-        if pass_ is Pass.GRAD_BIAS:
-            return case.dtype == "bfloat16" or not _layout.channels_last(case)  # bias_add's own kernel
+        match pass_:
+            case Pass.GRAD_BIAS:
+                return adds_bias_in_16_bits(case)
+            case Pass.GRAD_INPUT:  # the convolution itself
+                return case.rank == 3 and case.dtype not in self._onednn
         ends = self._ends(case)
         return case.dtype not in self._onednn or (ends is not None and not isinstance(ends[0], str))
 
