@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
+from convsuite.case import Support
 from convsuite_backends.jax.arrays import JaxArrays
 from convsuite_backends.jax.conv import dimension_numbers
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 class Learning(JaxArrays):
     """learn_kernel."""
+
+    def learn_kernel_support(self, case: LearnKernelCase) -> Support:
+        """Declare the composition."""
+        loss = "conv_general_dilated, ** 2 and jnp.sum are the loss"
+        return Support.composed(f"{loss}, jax.value_and_grad and a subtraction each step: JAX has no optimizer")
 
     def learn_kernel(self, case: LearnKernelCase, x: Native, target: Native, weight: Native) -> Native:
         """Step by step: the gradient of the loss, then subtract it."""

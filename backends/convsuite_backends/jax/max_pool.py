@@ -33,6 +33,14 @@ class MaxPools(JaxArrays):
         lack = _pools.other_tie(case, "JAX", "behind_nan_padded")
         return Support.unsupported(lack) if lack else Support.native()
 
+    def max_pool_indices_support(self, case: MaxPoolCase) -> Support:
+        """Declare that there is no such call."""
+        return Support.unsupported("jax.lax.reduce_window returns no positions; a variadic one would compose them")
+
+    def max_pool_indices(self, case: MaxPoolCase, x: Native) -> Native:
+        """There is none, as declared."""
+        raise NotImplementedError(self.max_pool_indices_support(case).reason)
+
     def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare how 16-bit gradients are added up."""
         return _pools.summed_in_halves(declared, case, pass_, "XLA")

@@ -11,7 +11,7 @@ from convsuite_backends.tensorflow.avg_pool import AveragePools
 from convsuite_backends.tensorflow.conv import Convolutions, beyond_int32, no_dtype, no_input_channels
 from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions
 from convsuite_backends.tensorflow.depthwise import DepthwiseConvolutions
-from convsuite_backends.tensorflow.learning import Learning
+from convsuite_backends.tensorflow.learning import COMPOSED, Learning
 from convsuite_backends.tensorflow.local_conv import LocalConvolutions
 from convsuite_backends.tensorflow.lp_pool import PowerPools
 from convsuite_backends.tensorflow.max_pool import MaxPools, no_3d_dtype
@@ -62,8 +62,8 @@ class TensorFlowXla(TensorFlow):
         return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
     def learn_kernel_support(self, case: LearnKernelCase) -> Support:
-        """Declare all of it: XLA has every layout."""
-        return Support.native()
+        """Declare the same of every layout, which XLA has."""
+        return COMPOSED
 
     def _conv_lack(self, case: ConvCase) -> str:
         return no_dtype(case) or no_input_channels(case) or beyond_int32(case)

@@ -12,14 +12,16 @@ from convsuite_backends.tensorflow.arrays import TensorFlowArrays
 if TYPE_CHECKING:
     from convsuite.operations.learn_kernel import LearnKernelCase
 
+COMPOSED = Support.composed("tf.nn.conv, ** 2 and tf.reduce_sum are the loss, GradientTape and a subtraction each step")
+
 
 class Learning(TensorFlowArrays):
     """learn_kernel."""
 
     def learn_kernel_support(self, case: LearnKernelCase) -> Support:
-        """Declare channels first where a convolution has it."""
+        """Declare the composition, and channels first where a convolution has it."""
         if _layout.channels_last(case) or case.dtype in self._onednn or self._on_gpu:
-            return Support.native()
+            return COMPOSED
         return Support.unsupported(f"channels first takes oneDNN on the CPU, {self._why_not(case)}")
 
     def learn_kernel(self, case: LearnKernelCase, x: Native, target: Native, weight: Native) -> Native:

@@ -40,11 +40,12 @@ class MaxPools(TensorFlowArrays):
     def max_pool_indices_support(self, case: MaxPoolCase) -> Support:
         """Declare max_pool_with_argmax, whose index counts channels too."""
         word = isinstance(self._pool_padding(case), str)
-        if case.rank != 2 or dilated(case) or not word or not _layout.channels_last(case):
+        if case.rank == 3 or dilated(case) or not word or not _layout.channels_last(case):
             return Support.unsupported("tf.nn.max_pool_with_argmax is for NHWC, VALID and SAME, and no dilation")
         if lack := _pools.other_tie(case, "TensorFlow", self._max_pool_tie(case)):
             return Support.unsupported(lack)
-        return Support.composed("the index of max_pool_with_argmax counts channels too: it is divided by them")
+        row = ["max_pool_with_argmax of one row: it is for two axes"] if case.rank == 1 else []
+        return _layout.composition([*row, "the index of max_pool_with_argmax counts channels too: it is divided by them"])
 
     def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare how 16-bit gradients are added up."""
@@ -67,8 +68,10 @@ class MaxPools(TensorFlowArrays):
         """Return where max_pool_with_argmax found the maxima, in each channel's own plane."""
         import tensorflow as tf
 
-        index = tf.nn.max_pool_with_argmax(x, case.kernel, case.stride, self._pool_padding(case))[1]
-        return index // case.channels
+        one = (1,) * (2 - case.rank)
+        image, kernel, stride = (x[:, None] if one else x), (*one, *case.kernel), (*one, *case.stride)
+        index = tf.nn.max_pool_with_argmax(image, kernel, stride, self._pool_padding(case))[1]
+        return (index[:, 0] if one else index) // case.channels
 
     def _max_pool_tie(self, case: MaxPoolCase) -> str:
         return "all" if case.rank == 3 else "leading_nan"

@@ -104,8 +104,9 @@ def _steps(case: ConvCase) -> list[str]:
     """Say what is called beside the convolution."""
     steps = []
     if _padding(case) is None:
-        why = "asymmetric or negative" if case.padding.mode == "zeros" else case.padding.mode
-        steps.append(f"F.pad before the convolution: its own padding is not {why}")
+        own = "F.conv pads with zeros, and nn.Conv2d(padding_mode) calls F.pad as well"
+        why = "its own padding is not asymmetric or negative" if case.padding.mode == "zeros" else own
+        steps.append(f"F.pad before the convolution: {why}")
     if case.flip:
         steps.append("torch.flip of the weight")
     return steps

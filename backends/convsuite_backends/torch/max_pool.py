@@ -24,11 +24,14 @@ class MaxPools(TorchArrays):
 
     def max_pool_support(self, case: MaxPoolCase) -> Support:
         """Declare what takes F.pad beside the pool, and that a NaN propagates."""
-        if lack := _lack(case) or _pools.other_nan(case, "torch", "propagate"):
+        if lack := unbatched_or_empty(case) or _pools.other_nan(case, "torch", "propagate"):
             return Support.unsupported(lack)
+        steps = []
         if half_padding(case) is None:
-            return Support.composed(f"{PAD} before the pool, which pads by the same on both sides, by half a window")
-        return Support.native()
+            steps.append(f"{PAD} before the pool, which pads by the same on both sides, by half a window")
+        if _by_indices(case):
+            steps.append(f"the values of F.max_pool1d(return_indices=True): without the indices it has no {case.dtype}")
+        return _layout.composition(steps)
 
     def max_pool_gradient_support(self, case: MaxPoolCase) -> Support:
         """Declare where the gradient goes."""
@@ -49,7 +52,7 @@ class MaxPools(TorchArrays):
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call max_pool1d, max_pool2d or max_pool3d; pad before where it has no such padding."""
-        return _pooled(case, x, return_indices=False)
+        return _pooled(case, x, return_indices=True)[0] if _by_indices(case) else _pooled(case, x, return_indices=False)
 
     def max_pool_indices(self, case: MaxPoolCase, x: Native) -> Native:
         """Return what `return_indices` gives: flat positions in the input's plane."""
@@ -96,10 +99,9 @@ def half_padding(case: PoolCase) -> tuple[int, ...] | None:
     return pads if fits or (case.expect.error is not None and not case.padding.negative) else None
 
 
-def _lack(case: MaxPoolCase) -> str:
-    if case.dtype in INTEGERS and case.rank == 1:
-        return f"F.max_pool1d has no {case.dtype}"
-    return unbatched_or_empty(case)
+def _by_indices(case: MaxPoolCase) -> bool:
+    """Tell whether only the call that returns indices, too, has the case's dtype."""
+    return case.dtype in INTEGERS and case.rank == 1
 
 
 def unbatched_or_empty(case: PoolCase) -> str:

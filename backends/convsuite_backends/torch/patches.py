@@ -1,11 +1,10 @@
-"""torch's patches and fold: torch.nn.functional.unfold and fold on two axes, what is put together on one and three.
+"""torch's patches and fold: torch.nn.functional.unfold and fold on one axis and two, what is put together on three.
 
 F.unfold's windows are in one axis, F.fold wants them so: that reshape computes nothing and is not counted as a step.
 """
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,9 @@ from convsuite_backends import _columns, _layout
 from convsuite_backends.torch.arrays import TorchArrays
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from convsuite.operations.fold import FoldCase
     from convsuite.operations.patches import PatchesCase
 
@@ -33,6 +35,8 @@ class Patches(TorchArrays):
         steps = []
         if not _planar(case):
             steps.append(f"Tensor.unfold axis by axis: F.unfold {_why_not(case)}")
+        elif case.rank == 1:
+            steps.append("F.unfold of one row: it is for two axes")
         if not _pads_alike(case):
             steps.append("F.pad before it: F.unfold pads both sides of an axis alike")
         return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
@@ -47,7 +51,7 @@ class Patches(TorchArrays):
         return y.transpose(1, 2).flatten(1, 2) if case.order == "channel_last" else y.flatten(1, 2)
 
     def fold_support(self, case: FoldCase) -> Support:
-        """Declare what is added up tap by tap, and what else is called beside F.fold."""
+        """Declare what is added up by position, and what else is called beside F.fold."""
         if lack := _lack(case, case.unfolded.input_shape):
             return Support.unsupported(lack)
         windows = (case.input_shape[2:], output_shape(case.unfolded)[2:]) if case.expect.error == "output" else ()
@@ -55,8 +59,10 @@ class Patches(TorchArrays):
             return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
         steps = []
         if not _planar(case):
-            steps.append(f"an addition for each tap: F.fold {_why_not(case)}")
-        elif not _pads_alike(case):
+            return Support.composed(f"Tensor.index_add over the positions that the windows read: F.fold {_why_not(case)}")
+        if case.rank == 1:
+            steps.append("F.fold of one row: it is for two axes")
+        if not _pads_alike(case):
             steps.append("F.pad by the negative pads after it: F.fold pads both sides of an axis alike")
         return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
 
@@ -65,20 +71,23 @@ class Patches(TorchArrays):
         return declared if pass_.gradient else _columns.added(declared, case.unfolded, "torch")
 
     def fold(self, case: FoldCase, x: Native) -> Native:
-        """Call F.fold where it is for such a case, else add tap by tap."""
+        """Call F.fold where it is for such a case, else add up by position."""
+        import torch
         from torch.nn import functional
 
+        if not _planar(case):
+            return _columns.fold(case, x, False, torch.reshape, torch.permute, _segment_sum)
         if case.order == "channel_last":
             x = x.unflatten(1, (prod(case.kernel), case.channels)).transpose(1, 2).flatten(1, 2)
-        if _planar(case) and _pads_alike(case):
-            pads = tuple(low for low, _ in case.padding.pads)
-            return functional.fold(x.flatten(2), case.output, case.kernel, case.dilation, pads, case.stride)
-        sizes = [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
-        if _planar(case):
-            y = functional.fold(x.flatten(2), sizes, case.kernel, case.dilation, 0, case.stride)
-        else:
-            y = _added(case, x, sizes)
-        return functional.pad(y, _pairs(case, -1))
+        kernel, dilation, stride = _rows(case)
+        pads, sizes = (0,) * case.rank, [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
+        if _pads_alike(case):
+            pads, sizes = tuple(low for low, _ in case.padding.pads), list(case.output)
+        one = case.rank == 1
+        size, padding = ((1, *sizes), (0, *pads)) if one else (sizes, pads)
+        y = functional.fold(x.flatten(2), size, kernel, dilation, padding, stride)
+        y = y.squeeze(2) if one else y
+        return y if _pads_alike(case) else functional.pad(y, _pairs(case, -1))
 
 
 def _columns_of(case: PatchesCase, x: Native) -> Native:
@@ -88,8 +97,10 @@ def _columns_of(case: PatchesCase, x: Native) -> Native:
     if not _pads_alike(case) or not _planar(case):
         x = functional.pad(x, _pairs(case))
     if _planar(case):
-        pads = tuple(low for low, _ in case.padding.pads) if _pads_alike(case) else 0
-        y = functional.unfold(x, case.kernel, case.dilation, pads, case.stride)
+        kernel, dilation, stride = _rows(case)
+        pads = tuple(low for low, _ in case.padding.pads) if _pads_alike(case) else (0,) * case.rank
+        x, pads = (x.unsqueeze(2), (0, *pads)) if case.rank == 1 else (x, pads)
+        y = functional.unfold(x, kernel, dilation, pads, stride)
         if case.expect.error is not None:  # an answer that should be none: a reshape would refuse it for torch
             return y
         return y.reshape(y.shape[0], case.channels, prod(case.kernel), *output_shape(case)[2:])
@@ -99,24 +110,26 @@ def _columns_of(case: PatchesCase, x: Native) -> Native:
     return x.permute(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)).flatten(2, 1 + rank)
 
 
-def _added(case: FoldCase, x: Native, sizes: list[int]) -> Native:
-    """Add each tap's part of the patches to the positions that it reads, (N, C, *sizes)."""
-    columns = x.reshape(x.shape[0], case.channels, *case.kernel, *x.shape[2:])
-    total = x.new_zeros((x.shape[0], case.channels, *sizes))
-    for tap in product(*map(range, case.kernel)):
-        each = zip(tap, case.dilation, case.stride, x.shape[2:], strict=True)
-        where = (slice(t * d, t * d + (out - 1) * s + 1, s) for t, d, s, out in each)
-        total[(..., *where)] += columns[(slice(None), slice(None), *tap)]
-    return total
+def _segment_sum(rows: Native, segments: NDArray[np.int32], count: int) -> Native:
+    """Add up rows by segment."""
+    import torch
+
+    return rows.new_zeros((count, rows.shape[1])).index_add(0, torch.from_numpy(segments).to(rows.device), rows)
+
+
+def _rows(case: Case) -> tuple[tuple[int, ...], ...]:
+    """Return kernel, dilation and stride for two axes: one axis is that of a row."""
+    one = (1,) * (2 - case.rank)
+    return (*one, *case.kernel), (*one, *case.dilation), (*one, *case.stride)
 
 
 def _planar(case: Case) -> bool:
     """Tell whether F.unfold and F.fold are for such a case."""
-    return case.rank == 2 and case.dtype not in INTEGERS
+    return case.rank < 3 and case.dtype not in INTEGERS
 
 
 def _why_not(case: Case) -> str:
-    return "is for two axes" if case.rank != 2 else f"has no {case.dtype}"
+    return "is for two axes" if case.rank == 3 else f"has no {case.dtype}"
 
 
 def _pads_alike(case: Case) -> bool:
