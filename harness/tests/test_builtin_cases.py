@@ -38,6 +38,22 @@ WORKED = {
     "stride_3x4_same": (1, 1, 2, 2),
     "stride_10x10_valid": (1, 1, 1, 1),
 }
+# all that stand for an example of that text, by operation, file and name
+WORKED_EXAMPLES = {
+    *(f"conv/basic/{name}" for name in WORKED),
+    *("conv/basic/layer_with_scalar_bias", "conv/basic/padding_same", "conv/basic/pointwise_is_a_matrix_product"),
+    "conv/patches_times_weights/arange",
+    *(
+        f"max_pool/basic/{name}"
+        for name in ("pool_2x2", "default_stride", "stride_2_1", "same_stride_2", "two_channels")
+    ),
+    "avg_pool/basic/two_by_two",
+    *(f"patches/basic/{name}" for name in ("same", "valid", "stride", "rate", "arange_75")),
+    *(f"local_conv/basic/{name}" for name in ("weights_of_keras_2", "strides")),
+    *(f"learn_kernel/edges/{name}" for name in ("ten_steps", "ten_steps_to_the_end_in_the_text")),
+    *(f"learn_kernel/edges/{name}" for name in ("twenty_steps", "ten_longer_steps")),
+    *(f"receptive_field/basic/{name}" for name in ("one_layer", "two_layers", "larger_than_the_input")),
+}
 
 
 @cache
@@ -111,6 +127,17 @@ def test_a_worked_example_expects_what_the_text_says(name: str) -> None:
         assert np.array(case.expect.values.values).reshape(np.shape(due)).tolist() == due
 
 
+def test_worked_examples_have_their_tag_and_nothing_else_has() -> None:
+    tagged = [c for c in shipped() if "worked-example" in c.tags]
+    assert {"/".join(c.id.split("/")[:3]) for c in tagged} == WORKED_EXAMPLES
+    assert {c.id for c in shipped() if c.source.startswith("worked example")} <= {c.id for c in tagged}
+
+
+def test_a_kernel_is_learned_as_the_text_prints_it() -> None:
+    last = computed(named("learn_kernel/edges/ten_steps_to_the_end_in_the_text"))[-1]
+    assert np.round(last[1:], 4).tolist() == [1.0010, -0.9739]
+
+
 def test_written_values_agree_with_the_reference() -> None:
     written = [c for c in shipped() if c.expect.values is not None]
     assert len(written) >= 12
@@ -133,9 +160,11 @@ def test_convolution_is_patches_times_weights_exactly() -> None:
     product = patches @ np.arange(1728, dtype=np.float32).reshape(27, 64)
     assert np.abs(product).max() < 2**24
     assert np.array_equal(product.T.reshape(1, 64, 5, 5), computed(case))
+    assert case.expect.values is not None
+    assert product.T.ravel().tolist() == list(case.expect.values.values)
 
 
-@pytest.mark.parametrize("name", ["pointwise_3x3", "pointwise_8x8"])
+@pytest.mark.parametrize("name", ["pointwise_3x3", "pointwise_8x8", "pointwise_is_a_matrix_product"])
 def test_a_pointwise_kernel_is_a_matrix_product(name: str) -> None:
     case = named(f"conv/basic/{name}")
     x, weight = (np.asarray(a, dtype=np.float64) for a in fill(case)[:2])

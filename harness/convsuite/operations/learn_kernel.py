@@ -110,7 +110,7 @@ def resolve(entry: LearnKernelEntry, common: Common) -> LearnKernelCase:
         operands=(x, weight),
         steps=entry.steps,
         learning_rate=entry.learning_rate,
-        **common.shared(entry, rank),
+        **common.shared(entry, 0),  # `expect.values` are (steps, 1 + taps), whatever the rank
     )
     return _with_target(case, entry.target, rank)
 
