@@ -59,7 +59,8 @@ class Patches(TorchArrays):
             return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
         steps = []
         if not _planar(case):
-            return Support.composed(f"Tensor.index_add over the positions that the windows read: F.fold {_why_not(case)}")
+            why = _why_not(case)
+            return Support.composed(f"Tensor.index_add over the positions that the windows read: F.fold {why}")
         if case.rank == 1:
             steps.append("F.fold of one row: it is for two axes")
         if not _pads_alike(case):
@@ -80,7 +81,8 @@ class Patches(TorchArrays):
         if case.order == "channel_last":
             x = x.unflatten(1, (prod(case.kernel), case.channels)).transpose(1, 2).flatten(1, 2)
         kernel, dilation, stride = _rows(case)
-        pads, sizes = (0,) * case.rank, [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
+        pads = (0,) * case.rank
+        sizes = [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
         if _pads_alike(case):
             pads, sizes = tuple(low for low, _ in case.padding.pads), list(case.output)
         one = case.rank == 1
