@@ -5,6 +5,7 @@ F.unfold's windows are in one axis, F.fold wants them so: that reshape computes 
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,6 @@ from convsuite_backends import _columns, _layout
 from convsuite_backends.torch.arrays import TorchArrays
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from convsuite.operations.fold import FoldCase
     from convsuite.operations.patches import PatchesCase
 
@@ -51,7 +49,7 @@ class Patches(TorchArrays):
         return y.transpose(1, 2).flatten(1, 2) if case.order == "channel_last" else y.flatten(1, 2)
 
     def fold_support(self, case: FoldCase) -> Support:
-        """Declare what is added up by position, and what else is called beside F.fold."""
+        """Declare what is added up tap by tap, and what else is called beside F.fold."""
         if lack := _lack(case, case.unfolded.input_shape):
             return Support.unsupported(lack)
         windows = (case.input_shape[2:], output_shape(case.unfolded)[2:]) if case.expect.error == "output" else ()
@@ -59,8 +57,8 @@ class Patches(TorchArrays):
             return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
         steps = []
         if not _planar(case):
-            why = _why_not(case)
-            return Support.composed(f"Tensor.index_add over the positions that the windows read: F.fold {why}")
+            steps.append(f"an addition for each tap: F.fold {_why_not(case)}")
+            return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
         if case.rank == 1:
             steps.append("F.fold of one row: it is for two axes")
         if not _pads_alike(case):
@@ -72,22 +70,22 @@ class Patches(TorchArrays):
         return declared if pass_.gradient else _columns.added(declared, case.unfolded, "torch")
 
     def fold(self, case: FoldCase, x: Native) -> Native:
-        """Call F.fold where it is for such a case, else add up by position."""
-        import torch
+        """Call F.fold where it is for such a case, else add tap by tap."""
         from torch.nn import functional
 
-        if not _planar(case):
-            return _columns.fold(case, x, False, torch.reshape, torch.permute, _segment_sum)
         if case.order == "channel_last":
             x = x.unflatten(1, (prod(case.kernel), case.channels)).transpose(1, 2).flatten(1, 2)
-        kernel, dilation, stride = _rows(case)
-        pads = (0,) * case.rank
-        sizes = [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
+        pads, sizes = (
+            [0] * case.rank,
+            [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)],
+        )
+        if not _planar(case):
+            return functional.pad(_added(case, x, sizes), _pairs(case, -1))
         if _pads_alike(case):
-            pads, sizes = tuple(low for low, _ in case.padding.pads), list(case.output)
-        one = case.rank == 1
-        size, padding = ((1, *sizes), (0, *pads)) if one else (sizes, pads)
-        y = functional.fold(x.flatten(2), size, kernel, dilation, padding, stride)
+            pads, sizes = [low for low, _ in case.padding.pads], list(case.output)
+        kernel, dilation, stride = _rows(case)
+        one = [1] * (2 - case.rank)
+        y = functional.fold(x.flatten(2), (*one, *sizes), kernel, dilation, (*(0 for _ in one), *pads), stride)
         y = y.squeeze(2) if one else y
         return y if _pads_alike(case) else functional.pad(y, _pairs(case, -1))
 
@@ -112,11 +110,15 @@ def _columns_of(case: PatchesCase, x: Native) -> Native:
     return x.permute(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)).flatten(2, 1 + rank)
 
 
-def _segment_sum(rows: Native, segments: NDArray[np.int32], count: int) -> Native:
-    """Add up rows by segment."""
-    import torch
-
-    return rows.new_zeros((count, rows.shape[1])).index_add(0, torch.from_numpy(segments).to(rows.device), rows)
+def _added(case: FoldCase, x: Native, sizes: list[int]) -> Native:
+    """Add each tap's part of the patches to the positions that it reads, (N, C, *sizes)."""
+    columns = x.reshape(x.shape[0], case.channels, *case.kernel, *x.shape[2:])
+    total = x.new_zeros((x.shape[0], case.channels, *sizes))
+    for tap in product(*map(range, case.kernel)):
+        each = zip(tap, case.dilation, case.stride, x.shape[2:], strict=True)
+        where = (slice(t * d, t * d + (out - 1) * s + 1, s) for t, d, s, out in each)
+        total[(..., *where)] += columns[(slice(None), slice(None), *tap)]
+    return total
 
 
 def _rows(case: Case) -> tuple[tuple[int, ...], ...]:
