@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from convsuite.case import Support
 from convsuite.operations import of
 from convsuite_backends._pools import other_nan
-from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, pool_options, to_channels_first
-from convsuite_backends.numpy_im2col.geometry import geometry
-from convsuite_backends.numpy_im2col.sliding import Sliding, lowest, out_shape, sliding
+from convsuite_backends.numpy_im2col.arrays import NumpyArrays, finish, options, to_channels_first
+from convsuite_backends.numpy_im2col.geometry import geometry  # what is refused, and in what words; no number is taken
 
 if TYPE_CHECKING:
     from convsuite.backend import Gradient
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from convsuite.operations.avg_pool import AvgPoolCase
     from convsuite.operations.conv import ConvCase
     from convsuite.operations.max_pool import MaxPoolCase
+    from convsuite.operations.pool import PoolCase
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -63,11 +63,11 @@ class Naive(NumpyArrays):
     def max_pool(self, case: MaxPoolCase, x: Values) -> Values:
         """Y[n, c, i, j] = X[n, c, window].max(), on any number of spatial axes; padding is not in the window."""
         x = to_channels_first(x, "input", case.layout)
-        axes = sliding(x.shape, **pool_options(case))
-        y = np.zeros(out_shape(x.shape, axes), x.dtype)
+        axes = _pool_taps(case, x.shape)
+        y = np.zeros((*x.shape[:2], *map(len, axes)), x.dtype)
         for n, c, *position in np.ndindex(y.shape):
-            window = np.ix_(*(_seen(axis, p) for axis, p in zip(axes, position, strict=True)))
-            y[n, c, *position] = x[n, c][window].max(initial=lowest(x.dtype))
+            seen = [_seen(case, a, axes[a][p]) for a, p in enumerate(position)]
+            y[n, c, *position] = x[n, c][np.ix_(*seen)].max(initial=_lowest(x.dtype))
         return finish(y, "output", case)
 
     @np.errstate(all="ignore")
@@ -76,12 +76,13 @@ class Naive(NumpyArrays):
         if case.divisor == 0:
             raise ValueError("divisor must not be 0")
         x = to_channels_first(x, "input", case.layout)
-        axes = sliding(x.shape, **pool_options(case))
-        y = np.zeros(out_shape(x.shape, axes), x.dtype)
+        axes = _pool_taps(case, x.shape)
+        y = np.zeros((*x.shape[:2], *map(len, axes)), x.dtype)
         for n, c, *position in np.ndindex(y.shape):
-            seen = [_seen(axis, p) for axis, p in zip(axes, position, strict=True)]
-            within = [axis.declared[p] for axis, p in zip(axes, position, strict=True)]
-            count = prod(within) if case.count_include_pad else prod(map(len, seen))
+            taps = [axes[a][p] for a, p in enumerate(position)]
+            seen = [_seen(case, a, at) for a, at in enumerate(taps)]
+            padded = [_declared(case, a, at) for a, at in enumerate(taps)]
+            count = prod(map(len, padded if case.count_include_pad else seen))
             y[n, c, *position] = _wide(x[n, c][np.ix_(*seen)]).sum() / (case.divisor or max(1, count))
         return finish(y, "output", case)
 
@@ -105,10 +106,49 @@ class Naive(NumpyArrays):
         return gradients
 
 
-def _seen(axis: Sliding, p: int) -> list[int]:
-    """Return the input positions that window p meets on an axis."""
-    taps = (p * axis.stride + t * axis.dilation - axis.low for t in range(axis.kernel))
-    return [at for at in taps if 0 <= at < axis.stop]
+def _pool_taps(case: PoolCase, shape: tuple[int, ...]) -> list[list[list[int]]]:
+    """Return, for each axis and each window on it, where its taps lie, from the input's first position on.
+
+    Raise ValueError for a window that is none, and where none fits.
+    """
+    if len(shape) != case.rank + 2 or min(*case.kernel, *case.stride, *case.dilation) < 1:
+        raise ValueError(
+            f"no window of {case.kernel}, step {case.stride}, dilation {case.dilation} slides over {shape}"
+        )
+    axes = []
+    for size, k, s, d, (low, high) in zip(
+        shape[2:], case.kernel, case.stride, case.dilation, case.padding.pads, strict=True
+    ):
+        reach, windows, start = d * (k - 1) + 1, [], -low
+        while start + reach <= size + high:  # it fits into the padded input
+            windows.append(start)
+            start += s
+        left_over = start - s + reach < size + high
+        if case.ceil_mode and left_over and start < min(size, size + high):  # begins within the input or before it
+            windows.append(start)
+        if not windows:
+            raise ValueError(
+                f"the window spans {reach}, the padded input is {low + size + high} ({size} + {low} + {high})"
+            )
+        axes.append([[first + t * d for t in range(k)] for first in windows])
+    return axes
+
+
+def _seen(case: PoolCase, axis: int, taps: list[int]) -> list[int]:
+    """Return which taps lie in the input, as far as it is not cropped."""
+    size, high = case.input_shape[2 + axis], case.padding.pads[axis][1]
+    return [at for at in taps if 0 <= at < min(size, size + high)]
+
+
+def _declared(case: PoolCase, axis: int, taps: list[int]) -> list[int]:
+    """Return which taps lie in the input or the padding that the case declares, not beyond, where ceil_mode leads."""
+    size, (low, high) = case.input_shape[2 + axis], case.padding.pads[axis]
+    return [at for at in taps if -low <= at < size + high]
+
+
+def _lowest(dtype: np.dtype[Any]) -> Any:
+    """Return what is never larger than another value: −inf, or the lowest integer."""
+    return dtype.type(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min)
 
 
 def _loops(case: ConvCase, shape: tuple[int, ...]) -> Iterator[tuple[Index, Index, int]]:
