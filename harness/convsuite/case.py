@@ -220,13 +220,17 @@ CaseT = TypeVar("CaseT", bound=Case)
 
 
 def geometry(case: CaseT) -> CaseT:
-    """Return the case without what leaves the computation the same: a compiler needs to see each geometry once."""
+    """Return the case without what leaves the computation the same: a compiler needs to see each geometry once.
+
+    Of `passes` it keeps whether gradients are wanted, which some backends choose their call by.
+    """
     bare = tuple(replace(o, literal=None) for o in case.operands)
     return replace(
         case,
         id="",
         fill="",
         seed=0,
+        passes=(Pass.GRAD_INPUT,) if case.wants_gradient else (),
         operands=bare,
         expect=Expect(),
         source="",
