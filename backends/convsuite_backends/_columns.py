@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def fold(case: FoldCase, x: Any, last: bool, reshape: Reshape, transpose: Reshap
     return transpose(reshape(total, (*case.output, n, c)), back)
 
 
+@lru_cache(maxsize=8)  # asked at each call
 def positions(case: PatchesCase) -> NDArray[np.int32]:
     """Return the flat position in the plane that each window's taps read, (*out, *kernel): its size for padding."""
     sizes = case.input_shape[2:]

@@ -79,9 +79,13 @@ def nothing_to_refuse(case: Case) -> str:
     """Say what is invalid elsewhere and has a meaning in JAX."""
     if case.expect.error == "padding" and case.padding.mode in ("reflect", "circular"):
         return "jnp.pad goes round again where pads are longer than the input, as NumPy's does"
-    if case.expect.error == "kernel" and min(case.kernel) > 0:
-        return "JAX answers with an empty array where no window fits"
-    return ""
+    return no_window(case)
+
+
+def no_window(case: Case) -> str:
+    """Say that too large a window is not refused."""
+    refused = case.expect.error == "kernel" and min(case.kernel) > 0
+    return "JAX answers with an empty array where no window fits" if refused else ""
 
 
 def _pad(case: ConvCase, x: Native) -> Native:

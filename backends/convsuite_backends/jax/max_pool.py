@@ -8,6 +8,7 @@ from convsuite.backend import Native
 from convsuite.case import Case, Support
 from convsuite_backends import _layout, _pools
 from convsuite_backends.jax.arrays import JaxArrays
+from convsuite_backends.jax.conv import no_window as no_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +70,3 @@ def cropped(case: Case, x: Native) -> Native:
 def over_space(case: Case, values: Sequence[Any], other: Any) -> tuple[Any, ...]:
     """Return one value for each axis of the input: those of space, and another for batch and channels."""
     return (other, *values, other) if case.layout == "channels_last" else (other, other, *values)
-
-
-def no_window(case: Case) -> str:
-    """Say that too large a window is not refused."""
-    refused = case.expect.error == "kernel" and min(case.kernel) > 0
-    return "JAX answers with an empty array where no window fits" if refused else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convsuite.case import Support
 from convsuite_backends._pools import declared_first
 from convsuite_backends.numpy_im2col.adaptive import (
     adaptive_avg_pool,
@@ -42,7 +43,7 @@ from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_tran
 
 if TYPE_CHECKING:
     from convsuite.backend import Function, Gradient
-    from convsuite.case import Case, Support
+    from convsuite.case import Case
     from convsuite.operations.adaptive_avg_pool import AdaptiveAvgPoolCase
     from convsuite.operations.adaptive_max_pool import AdaptiveMaxPoolCase
     from convsuite.operations.avg_pool import AvgPoolCase
@@ -83,6 +84,12 @@ class NumpyIm2col(NumpyArrays):
             return [finish(a, o.role, case) for a, o, _ in zip(found, case.operands, operands, strict=False)]
 
         return gradients
+
+    def support(self, case: Case) -> Support:
+        """Declare what is made of several of the engine's calls."""
+        if case.operation == "learn_kernel":
+            return Support.composed("conv and its gradients, a sum of squares and a subtraction each step")
+        return Support.native()
 
     def gradient_support(self, case: Case) -> Support:
         """Declare where a max pool's window points to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
@@ -75,6 +76,7 @@ def too_large(case: PoolCase) -> str:
     return "TensorFlow answers with an empty output where no window fits" if refused else ""
 
 
+@lru_cache(maxsize=8)  # asked at each call
 def _word(case: AvgPoolCase) -> str | None:
     """Return the padding as TensorFlow's own argument, or None where tf.pad must do it."""
     if case.expect.error is not None or not (any(map(any, _pools.grown(case))) or case.padding.negative):

@@ -44,7 +44,8 @@ class TransposedConvolutions(TensorFlowArrays):
         order = _layout.axes(case.rank, last)
         if case.flip:
             weight = tf.reverse(weight, range(case.rank))
-        padding, sizes = self._ends(case) or ("VALID", _layout.full_sizes(case))
+        ends = self._ends(case)
+        padding, sizes = ends or ("VALID", _layout.full_sizes(case))
         shape = [case.input_shape[0], *sizes, case.out_channels]
         y = (tf.nn.conv1d_transpose, tf.nn.conv2d_transpose, tf.nn.conv3d_transpose)[case.rank - 1](
             x,
@@ -55,7 +56,7 @@ class TransposedConvolutions(TensorFlowArrays):
             data_format=order,
             dilations=per_axis(case.dilation, case),
         )
-        if self._ends(case) is None:
+        if ends is None:
             y = pad(_layout.cut(case), y)
         return y if bias is None else tf.nn.bias_add(y, bias, data_format=order)
 

@@ -45,7 +45,9 @@ class MaxPools(TensorFlowArrays):
         if lack := _pools.other_tie(case, "TensorFlow", self._max_pool_tie(case)):
             return Support.unsupported(lack)
         row = ["max_pool_with_argmax of one row: it is for two axes"] if case.rank == 1 else []
-        return _layout.composition([*row, "the index of max_pool_with_argmax counts channels too: it is divided by them"])
+        return _layout.composition(
+            [*row, "the index of max_pool_with_argmax counts channels too: it is divided by them"]
+        )
 
     def max_pool_numerics(self, case: MaxPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare how 16-bit gradients are added up."""
