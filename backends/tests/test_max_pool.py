@@ -129,7 +129,7 @@ def test_an_index_of_padding_is_none(write):
         ("torch", {"padding": 1, "ceil_mode": True}, Level.NATIVE, ""),
         ("torch", {"padding": "same_lower"}, Level.COMPOSED, "F.pad(value=-inf)"),
         ("torch", {"padding": 2}, Level.COMPOSED, "by half a window"),
-        ("torch", {"rank": 1, "dtype": "int32"}, Level.UNSUPPORTED, "F.max_pool1d has no int32"),
+        ("torch", {"rank": 1, "dtype": "int32"}, Level.COMPOSED, "without the indices it has no int32"),
         ("tensorflow", {"padding": "same_upper"}, Level.NATIVE, ""),
         ("tensorflow", {"padding": [[0, 1], [1, 0]]}, Level.NATIVE, ""),
         ("tensorflow", {"rank": 3, "padding": 1}, Level.COMPOSED, "tf.pad(constant_values=-inf)"),
