@@ -9,8 +9,9 @@ from convsuite.case import Numerics, Pass, Support
 from convsuite_backends import _layout, _pools
 from convsuite_backends._averages import other_divisor, over_seen
 from convsuite_backends.jax.max_pool import no_window
+from convsuite_backends.keras.arguments import Built, data_format
 from convsuite_backends.keras.arrays import KerasArrays
-from convsuite_backends.keras.max_pool import pad, pool_lack, pool_order, pool_word
+from convsuite_backends.keras.max_pool import pad, pool_lack, pool_layer, pool_word
 from convsuite_backends.tensorflow.avg_pool import too_large
 from convsuite_backends.torch.max_pool import unbatched_or_empty
 
@@ -40,13 +41,13 @@ class AveragePools(KerasArrays):
     def avg_pool(self, case: AvgPoolCase, x: Native) -> Native:
         """Call keras.ops.average_pool; other pads are a call of their own."""
         word = _word(case)
-        return self._averaged(case, x if word else pad(case, x, 0), word or "valid")
+        return self._means(case, x if word else pad(case, x, 0), word or "valid", case.dtype)
 
-    def _averaged(self, case: PoolCase, x: Native, word: str) -> Native:
-        """Return the means of windows."""
+    def _means(self, case: PoolCase, x: Native, word: str, dtype: str) -> Native:
+        """Return the means of windows of an input that is of this dtype, whatever the case's is."""
         from keras import ops
 
-        return ops.average_pool(x, case.kernel, case.stride, word, pool_order(case))
+        return ops.average_pool(x, case.kernel, case.stride, word, data_format(case))
 
     def _average_lack_below(self, case: PoolCase) -> str:
         """Say what the framework below lacks, whatever Keras does."""
@@ -59,14 +60,14 @@ class AveragePools(KerasArrays):
         return f"tf.nn.avg_pool3d has no {case.dtype} on the CPU" if half else too_large(case)
 
 
-class AveragePoolLayers(AveragePools):
+class AveragePoolLayers(AveragePools, Built):
     """An AveragePooling1D, AveragePooling2D or AveragePooling3D layer."""
 
-    def _averaged(self, case: PoolCase, x: Native, word: str) -> Native:
+    def _means(self, case: PoolCase, x: Native, word: str, dtype: str) -> Native:
         from keras import layers
 
-        pool = (layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)[case.rank - 1]
-        return pool(case.kernel, strides=case.stride, padding=word, data_format=pool_order(case), dtype=case.dtype)(x)
+        pools = (layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
+        return self._once(case, lambda: pool_layer(pools, case, word, dtype))(x)
 
 
 def _word(case: AvgPoolCase) -> str | None:

@@ -24,6 +24,7 @@ from convsuite_backends.tensorflow.avg_pool import AveragePools as TensorFlowAve
 from convsuite_backends.tensorflow.conv import Convolutions as TensorFlowConvolutions
 from convsuite_backends.tensorflow.conv_transpose import TransposedConvolutions as TensorFlowTransposed
 from convsuite_backends.tensorflow.depthwise import DepthwiseConvolutions as TensorFlowDepthwise
+from convsuite_backends.torch.adaptive import AdaptivePools as TorchAdaptivePools
 from convsuite_backends.torch.avg_pool import AveragePools as TorchAveragePools
 from convsuite_backends.torch.conv import Convolutions as TorchConvolutions
 from convsuite_backends.torch.conv_transpose import TransposedConvolutions as TorchTransposed
@@ -32,7 +33,8 @@ from convsuite_backends.torch.depthwise import DepthwiseConvolutions as TorchDep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convsuite.case import Case
+    from convsuite.case import Case, Numerics, Pass
+    from convsuite.operations.adaptive_avg_pool import AdaptiveAvgPoolCase
     from convsuite.operations.conv import ConvCase
     from convsuite.operations.local_conv import LocalConvCase
 
@@ -125,6 +127,9 @@ class KerasTorch(_Ops, TorchDepthwise, TorchConvolutions, TorchTransposed, Torch
             return "torch refuses a weight without output channels"
         absent = case.dtype in INTEGERS and dilated(case)
         return f"torch has no {case.dtype} convolution with dilation" if absent else ""
+
+    def _axis_by_axis(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+        return TorchAdaptivePools.adaptive_avg_pool_numerics(self, case, pass_, declared)  # type: ignore[arg-type]
 
 
 class KerasTorchLayer(_Layers, KerasTorch):

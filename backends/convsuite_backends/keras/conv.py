@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 from convsuite.backend import Native
 from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _layout
+from convsuite_backends.jax.conv import nothing_to_refuse
+from convsuite_backends.keras import arguments
+from convsuite_backends.keras.arguments import Built, around, data_format, kept
 from convsuite_backends.keras.arrays import KerasArrays
 
 if TYPE_CHECKING:
     from convsuite.operations.conv import ConvCase
 
-WORDS = {"valid": "valid", "same_upper": "same"}
+MODES = {  # of keras.ops.pad, which says what each framework below has
+    "tensorflow": {"zeros": "constant", "reflect": "reflect"},
+    "torch": {"zeros": "constant", "reflect": "reflect", "circular": "circular"},
+    "jax": {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"},
+}
 
 
 class Convolutions(KerasArrays):
@@ -20,7 +27,7 @@ class Convolutions(KerasArrays):
 
     def conv_support(self, case: ConvCase) -> Support:
         """Declare what Keras refuses or cannot be told, and what takes other calls beside the convolution."""
-        if lack := _layout.no_mode(case, "Keras", ()) or self._conv_lack(case) or self._conv_lack_below(case):
+        if lack := self._nothing_to_refuse(case) or self._conv_lack(case) or self._conv_lack_below(case):
             return Support.unsupported(lack)
         return _layout.composition(self._steps(case))
 
@@ -42,8 +49,7 @@ class Convolutions(KerasArrays):
         from keras import ops
 
         x, weight, padding = self._prepared(case, x, weight)
-        order = "channels_last" if _layout.channels_last(case) else "channels_first"
-        y = ops.conv(x, weight, case.stride, padding, data_format=order, dilation_rate=case.dilation)
+        y = ops.conv(x, weight, case.stride, padding, data_format=data_format(case), dilation_rate=case.dilation)
         return with_bias(case, y, bias)
 
     def _prepared(self, case: ConvCase, x: Native, weight: Native) -> tuple[Native, Native, str]:
@@ -53,14 +59,35 @@ class Convolutions(KerasArrays):
         if case.flip:
             weight = ops.flip(weight, tuple(range(case.rank)))
         word = self._word(case)
-        return (x, weight, word) if word else (pad(case, x), weight, "valid")
+        return (x, weight, word) if word else (self._surrounded(case, x), weight, "valid")
+
+    def _surrounded(self, case: ConvCase, x: Native) -> Native:
+        """Pad by the case's mode, then crop where a pad is negative."""
+        from keras import ops
+
+        mode = self._mode(case)
+        if mode is None:
+            first = 1 if _layout.channels_last(case) else 2
+            return kept(case, _layout.concatenated_pad(case, x, first, ops.concatenate))
+        return kept(case, ops.pad(x, around(case, _layout.grown(case)), mode=mode))
+
+    def _mode(self, case: ConvCase) -> str | None:
+        """Return the padding mode as keras.ops.pad calls it, or None where it has none on the framework below."""
+        mode = case.padding.mode
+        if self.name == "torch" and mode != "zeros" and not _padded_by_torch(case):
+            return None
+        return MODES[self.name].get(mode)
 
     def _word(self, case: ConvCase) -> str | None:
         """Return the padding as Keras's own argument, or None where pads must come first."""
-        for kind, word in WORDS.items():
-            if _layout.same(case.padding.kinds, kind) and (kind == "valid" or case.padding.mode == "zeros"):
-                return word
-        return None
+        return arguments.word(case)
+
+    def _nothing_to_refuse(self, case: ConvCase) -> str:
+        """Say why pads that are too long for their mode are not refused."""
+        if case.expect.error == "padding" and self.name == "jax":
+            return nothing_to_refuse(case)
+        modes = [] if self._mode(case) is None else [case.padding.mode]
+        return _layout.no_mode(case, f"keras.ops.pad on {self.name}", modes)
 
     def _conv_lack(self, case: ConvCase) -> str:
         if self.name == "tensorflow" and strided(case) and dilated(case):
@@ -77,7 +104,8 @@ class Convolutions(KerasArrays):
         """Say what is called beside the convolution."""
         steps = []
         if self._word(case) is None:
-            how = "keras.ops.pad" if case.padding.mode == "zeros" else f"keras.ops.concatenate ({case.padding.mode})"
+            mode = self._mode(case)
+            how = f"keras.ops.pad({mode})" if mode else f"keras.ops.concatenate of slices ({case.padding.mode})"
             steps.append(f"{how} before the convolution, which takes {self._words} only")
         if case.flip:
             steps.append("keras.ops.flip of the weight")
@@ -89,22 +117,20 @@ class Convolutions(KerasArrays):
     _takes_bias = False
 
 
-class ConvolutionLayers(Convolutions):
+class ConvolutionLayers(Convolutions, Built):
     """A Conv1D, Conv2D or Conv3D layer, built once a geometry and called with the case's weights."""
 
     _words = "valid, same and, in Conv1D, causal"
     _takes_bias = True
-    _built: tuple[Any, Any] = (None, None)  # the last case, and its layer
 
     def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call the layer as a function of its weights."""
-        if self._built[0] is not case:
-            self._built = case, self._layer(case)
+        layer = self._once(case, lambda: self._convolution(case))
         x, weight, _ = self._prepared(case, x, weight)
         weights = [weight] if bias is None else [weight, bias]
-        return self._built[1].stateless_call(weights, [], x)[0]
+        return layer.stateless_call(weights, [], x)[0]
 
-    def _layer(self, case: ConvCase) -> Any:
+    def _convolution(self, case: ConvCase) -> Any:
         from keras import layers
 
         layer = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[case.rank - 1](
@@ -112,16 +138,14 @@ class ConvolutionLayers(Convolutions):
             case.kernel,
             strides=case.stride,
             padding=self._word(case) or "valid",
-            data_format="channels_last" if _layout.channels_last(case) else "channels_first",
+            data_format=data_format(case),
             dilation_rate=case.dilation,
             groups=case.groups,
             use_bias=case.bias,
             dtype=case.dtype,
         )
-        n, channels, *sizes = case.input_shape
-        if self._word(case) is None:
-            sizes = [size + low + high for size, (low, high) in zip(sizes, case.padding.pads, strict=False)]
-        layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
+        sizes = arguments.padded_sizes(case) if self._word(case) is None else case.input_shape[2:]
+        layer.build(arguments.ordered(case, sizes))
         return layer
 
     def _word(self, case: ConvCase) -> str | None:
@@ -137,8 +161,6 @@ class ConvolutionLayers(Convolutions):
             return "a Keras layer needs a filter at least"
         if case.expect.error == "channels":
             return "a Keras layer makes its weight to fit the input"
-        if not case.out_channels and case.expect.error is None:
-            return "Keras layers want at least one filter"
         return ""
 
 
@@ -152,6 +174,13 @@ def dilated(case: Case) -> bool:
     return max(case.dilation) > 1
 
 
+def _padded_by_torch(case: Case) -> bool:
+    """Tell whether F.pad has a mode other than zeros for the axes from the first that is padded to the last of all."""
+    pairs = around(case, _layout.grown(case))
+    first = next((axis for axis, pair in enumerate(pairs) if any(pair)), len(pairs))
+    return len(pairs) - first in range(case.rank, min(case.rank + 2, 4))
+
+
 def with_bias(case: Case, y: Native, bias: Native) -> Native:
     """Add the bias, where there is one."""
     from keras import ops
@@ -162,12 +191,7 @@ def with_bias(case: Case, y: Native, bias: Native) -> Native:
 
 
 def pad(case: Case, x: Native) -> Native:
-    """Pad, then crop where a pad is negative."""
+    """Pad with zeros, then crop where a pad is negative."""
     from keras import ops
 
-    first = 1 if _layout.channels_last(case) else 2
-    if case.padding.mode == "zeros":
-        x = ops.pad(x, [(0, 0)] * first + _layout.grown(case) + [(0, 0)] * (2 - first))
-    else:
-        x = _layout.concatenated_pad(case, x, first, ops.concatenate)
-    return x[(*(slice(None),) * first, *_layout.kept(case))]
+    return kept(case, ops.pad(x, around(case, _layout.grown(case))))

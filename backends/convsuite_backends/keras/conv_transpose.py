@@ -9,8 +9,9 @@ from convsuite.backend import Native
 from convsuite.case import INTEGERS, Expect, Level, Numerics, Pass, Support
 from convsuite.operations.window import span
 from convsuite_backends import _layout
+from convsuite_backends.keras.arguments import Built, data_format, ordered
 from convsuite_backends.keras.arrays import KerasArrays
-from convsuite_backends.keras.conv import dilated, pad, strided
+from convsuite_backends.keras.conv import dilated, pad, strided, with_bias
 
 if TYPE_CHECKING:
     from convsuite.operations.conv_transpose import ConvTransposeCase
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Ends = tuple[str, tuple[int, ...] | None]  # Keras's padding and output_padding
 
 
-class TransposedConvolutions(KerasArrays):
+class TransposedConvolutions(KerasArrays, Built):
     """conv_transpose by keras.ops."""
 
     def conv_transpose_support(self, case: ConvTransposeCase) -> Support:
@@ -49,9 +50,12 @@ class TransposedConvolutions(KerasArrays):
         if case.flip:
             weight = ops.flip(weight, tuple(range(case.rank)))
         axis = -1 if _layout.channels_last(case) else 1
-        parts = zip(ops.split(x, case.groups, axis), ops.split(weight, case.groups, -1), strict=True)
-        y = ops.concatenate([_call(case, *part) for part in parts], axis) if case.groups > 1 else _call(case, x, weight)
-        return _finished(case, y, bias)
+        parts = [(x, weight)]
+        if case.groups > 1:
+            parts = list(zip(ops.split(x, case.groups, axis), ops.split(weight, case.groups, -1), strict=True))
+        said = self._once(case, lambda: ends(case))
+        calls = [_call(case, said or _whole(case), *part) for part in parts]
+        return with_bias(case, _cut(case, said, ops.concatenate(calls, axis) if case.groups > 1 else calls[0]), bias)
 
     def _transposed_lack(self, case: ConvTransposeCase) -> str:
         if case.groups < 1 or case.expect.error == "groups":
@@ -86,20 +90,17 @@ class TransposedConvolutionLayers(TransposedConvolutions):
     """A Conv1DTranspose, Conv2DTranspose or Conv3DTranspose layer, built once a geometry, with the case's weights."""
 
     _takes_bias = True
-    _transposed: tuple[Any, Any] = (None, None)  # the last case, and its layer
 
     def conv_transpose(self, case: ConvTransposeCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call the layer as a function of its weights."""
         from keras import ops
 
-        if self._transposed[0] is not case:
-            self._transposed = case, _layer(case)
         if case.flip:
             weight = ops.flip(weight, tuple(range(case.rank)))
-        layer = self._transposed[1]
+        said, layer = self._once(case, lambda: _layer(case))
         weights = [weight, bias] if layer.use_bias else [weight]
-        y = layer.stateless_call(weights, [], x)[0]
-        return _finished(case, y, None if layer.use_bias else bias)
+        y = _cut(case, said, layer.stateless_call(weights, [], x)[0])
+        return y if layer.use_bias else with_bias(case, y, bias)
 
     def _transposed_lack(self, case: ConvTransposeCase) -> str:
         if case.dtype in INTEGERS:
@@ -141,40 +142,39 @@ def ends(case: ConvTransposeCase) -> Ends | None:
     return ("same", more) if odd and fits else None
 
 
-def _call(case: ConvTransposeCase, x: Native, weight: Native) -> Native:
+def _whole(case: ConvTransposeCase) -> Ends:
+    """Return the arguments of the full result, which is to be cut."""
+    return "valid", (0,) * case.rank
+
+
+def _call(case: ConvTransposeCase, said: Ends, x: Native, weight: Native) -> Native:
     from keras import ops
 
-    order = "channels_last" if _layout.channels_last(case) else "channels_first"
-    padding, more = ends(case) or ("valid", (0,) * case.rank)
-    return ops.conv_transpose(x, weight, case.stride, padding, more, order, case.dilation)
+    padding, more = said
+    return ops.conv_transpose(x, weight, case.stride, padding, more, data_format(case), case.dilation)
 
 
-def _finished(case: ConvTransposeCase, y: Native, bias: Native) -> Native:
-    """Return the result cut to the case's output, and the bias added, if it is not there."""
-    from keras import ops
-
-    if ends(case) is None:
-        y = pad(_layout.cut(case), y)
-    if bias is None:
-        return y
-    return ops.add(y, bias if _layout.channels_last(case) else ops.reshape(bias, (-1, *(1,) * case.rank)))
+def _cut(case: ConvTransposeCase, said: Ends | None, y: Native) -> Native:
+    """Return the result cut to the case's output, where Keras's own arguments did not say it."""
+    return pad(_layout.cut(case), y) if said is None else y
 
 
-def _layer(case: ConvTransposeCase) -> Any:
+def _layer(case: ConvTransposeCase) -> tuple[Ends | None, Any]:
+    """Return what `ends` says of a case, and its layer."""
     from keras import layers
 
-    padding, more = ends(case) or ("valid", (0,) * case.rank)
+    said = ends(case)
+    padding, more = said or _whole(case)
     layer = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)[case.rank - 1](
         case.out_channels,
         case.kernel,
         strides=case.stride,
         padding=padding,
         output_padding=more,
-        data_format="channels_last" if _layout.channels_last(case) else "channels_first",
+        data_format=data_format(case),
         dilation_rate=case.dilation,
-        use_bias=case.bias and ends(case) is not None,
+        use_bias=case.bias and said is not None,
         dtype=case.dtype,
     )
-    n, channels, *sizes = case.input_shape
-    layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
-    return layer
+    layer.build(ordered(case, case.input_shape[2:]))
+    return said, layer

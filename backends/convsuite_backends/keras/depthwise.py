@@ -9,8 +9,9 @@ from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _layout
 from convsuite_backends._separable import SeparableByTwo
 from convsuite_backends.jax.max_pool import no_window
+from convsuite_backends.keras.arguments import Built, data_format, ordered, padded_sizes, word
 from convsuite_backends.keras.arrays import KerasArrays
-from convsuite_backends.keras.conv import WORDS, pad, with_bias
+from convsuite_backends.keras.conv import pad, with_bias
 
 if TYPE_CHECKING:
     from convsuite.operations.depthwise_conv import DepthwiseCase
@@ -53,9 +54,8 @@ class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
 
     def _padded(self, case: Case, x: Native, *weights: Native) -> tuple[Any, ...]:
         """Return the arguments that both functions take."""
-        word = _word(case)
-        order = "channels_last" if _layout.channels_last(case) else "channels_first"
-        return x if word else pad(case, x), *weights, case.stride, word or "valid", order, case.dilation
+        said = word(case)
+        return x if said else pad(case, x), *weights, case.stride, said or "valid", data_format(case), case.dilation
 
     def _depthwise_lack(self, case: Case) -> str:
         if case.rank == 3:
@@ -72,7 +72,7 @@ class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
 
     def _depthwise_steps(self, case: Case, bias: bool) -> list[str]:
         """Say what is called beside the convolution."""
-        steps = ["keras.ops.pad before the convolution, which takes valid and same only"] if not _word(case) else []
+        steps = ["keras.ops.pad before the convolution, which takes valid and same only"] if not word(case) else []
         if bias and not self._takes_bias:
             steps.append("the bias is added: the functions of keras.ops take none")
         return steps
@@ -80,11 +80,10 @@ class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
     _takes_bias = False
 
 
-class DepthwiseConvolutionLayers(DepthwiseConvolutions):
+class DepthwiseConvolutionLayers(DepthwiseConvolutions, Built):
     """A DepthwiseConv1D or 2D, SeparableConv1D or 2D layer, built once a geometry, with the case's weights."""
 
     _takes_bias = True
-    _depthwise: tuple[Any, Any] = (None, None)  # the last case, and its layer
 
     def depthwise_conv(self, case: DepthwiseCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call the layer as a function of its weights."""
@@ -97,10 +96,9 @@ class DepthwiseConvolutionLayers(DepthwiseConvolutions):
         return self._called(case, x, depthwise, pointwise, bias)
 
     def _called(self, case: DepthwiseCase | SeparableCase, x: Native, *weights: Native) -> Native:
-        if self._depthwise[0] is not case:
-            self._depthwise = case, _layer(case)
-        x = x if _word(case) else pad(case, x)
-        return self._depthwise[1].stateless_call([w for w in weights if w is not None], [], x)[0]
+        layer = self._once(case, lambda: _layer(case))
+        x = x if word(case) else pad(case, x)
+        return layer.stateless_call([w for w in weights if w is not None], [], x)[0]
 
     def _depthwise_lack(self, case: Case) -> str:
         if case.dtype in INTEGERS:
@@ -118,8 +116,8 @@ def _layer(case: DepthwiseCase | SeparableCase) -> Any:
 
     options = {
         "strides": case.stride,
-        "padding": _word(case) or "valid",
-        "data_format": "channels_last" if _layout.channels_last(case) else "channels_first",
+        "padding": word(case) or "valid",
+        "data_format": data_format(case),
         "dilation_rate": case.dilation,
         "depth_multiplier": case.multiplier,
         "use_bias": case.bias,
@@ -131,13 +129,5 @@ def _layer(case: DepthwiseCase | SeparableCase) -> Any:
         layer = (layers.SeparableConv1D, layers.SeparableConv2D)[case.rank - 1](
             case.out_channels, case.kernel, **options
         )
-    n, channels, *sizes = case.input_shape
-    if not _word(case):
-        sizes = [size + low + high for size, (low, high) in zip(sizes, case.padding.pads, strict=False)]
-    layer.build((n, *sizes, channels) if _layout.channels_last(case) else (n, channels, *sizes))
+    layer.build(ordered(case, case.input_shape[2:] if word(case) else padded_sizes(case)))
     return layer
-
-
-def _word(case: Case) -> str | None:
-    """Return the padding as Keras's own argument, or None where pads must come first."""
-    return next((word for kind, word in WORDS.items() if _layout.same(case.padding.kinds, kind)), None)

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from convsuite.backend import Function, Native
-from convsuite.case import Case, Support
-from convsuite_backends import _layout
+from convsuite.case import Case
+from convsuite_backends.keras.arguments import data_format
 from convsuite_backends.keras.arrays import KerasArrays
 
 if TYPE_CHECKING:
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 class Learning(KerasArrays):
     """learn_kernel."""
 
-    def learn_kernel_support(self, case: LearnKernelCase) -> Support:
-        """Declare single precision alone: SGD holds its learning rate in it."""
-        if case.dtype == "float64":
-            return Support.unsupported("keras.optimizers.SGD holds its learning rate in float32")
-        return Support.native()
-
     def learn_kernel(self, case: LearnKernelCase, x: Native, target: Native, weight: Native) -> Native:
-        """Train a model on the one batch, step by step; the loss is a sum over all."""
+        """Train a model on the one batch, step by step, in the case's dtype, SGD's rate and metrics too."""
+        from keras import config
+
+        before = config.floatx(), config.dtype_policy()
+        config.set_floatx(case.dtype)
+        config.set_dtype_policy(case.dtype)
+        try:
+            return self._trained(case, x, target, weight)
+        finally:
+            config.set_floatx(before[0])
+            config.set_dtype_policy(before[1])
+
+    def _trained(self, case: LearnKernelCase, x: Native, target: Native, weight: Native) -> Native:
+        """Return the loss, a sum over all, and the kernel of each step."""
         import numpy as np
         from keras import ops
 
@@ -50,7 +57,7 @@ class Learning(KerasArrays):
         import keras
 
         layer = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)[case.rank - 1]
-        order = "channels_last" if _layout.channels_last(case) else "channels_first"
+        order = data_format(case)
         only = layer(1, case.kernel, data_format=order, use_bias=False, dtype=case.dtype)
         model = keras.Sequential([keras.layers.Input(tuple(x.shape[1:])), only])
         model.set_weights([self._array(weight)])

@@ -36,11 +36,11 @@ class PowerPools(AveragePools):
         """Average the powers of each window, multiply by its size, then take the root."""
         from keras import ops
 
-        wide = replace(case, dtype=_powers.wide(case))
-        base = pad(case, ops.cast(x, wide.dtype), 0)
+        wide = _powers.wide(case)
+        base = pad(case, ops.cast(x, wide), 0)
         # as numbers, exponents are rounded to float32 on torch
-        power, root = (ops.convert_to_tensor(number, wide.dtype) for number in (case.power, 1 / case.power))
-        total = self._averaged(wide, ops.power(base if case.signed else ops.abs(base), power), "valid")
+        power, root = (ops.convert_to_tensor(number, wide) for number in (case.power, 1 / case.power))
+        total = self._means(case, ops.power(base if case.signed else ops.abs(base), power), "valid", wide)
         total = total * prod(case.kernel)
         norms = ops.power(ops.where(total == 0, ops.ones_like(total), total), root)
         return ops.cast(ops.where(total == 0, ops.zeros_like(total), norms), case.dtype)

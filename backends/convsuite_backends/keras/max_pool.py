@@ -8,15 +8,17 @@ from convsuite.backend import Native
 from convsuite.case import INTEGERS, Support
 from convsuite_backends import _layout, _pools
 from convsuite_backends.jax.max_pool import no_window
+from convsuite_backends.keras.arguments import Built, around, data_format, kept, word
 from convsuite_backends.keras.arrays import KerasArrays
 from convsuite_backends.tensorflow.max_pool import no_3d_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convsuite.case import Numerics, Pass
     from convsuite.operations.max_pool import MaxPoolCase
     from convsuite.operations.pool import PoolCase
 
-WORDS = {"valid": "valid", "same_upper": "same"}
 PAD = "keras.ops.pad(constant_values=-inf)"
 
 
@@ -46,12 +48,14 @@ class MaxPools(KerasArrays):
 
     def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
         """Call keras.ops.max_pool; other pads are a call of their own."""
+        said = pool_word(case)
+        return self._maxima(case, x if said else pad(case, x, _pools.lowest(case)), said or "valid")
+
+    def _maxima(self, case: MaxPoolCase, x: Native, said: str) -> Native:
+        """Return the maxima of windows."""
         from keras import ops
 
-        word = pool_word(case)
-        if word is None:
-            x, word = pad(case, x, _pools.lowest(case)), "valid"
-        return ops.max_pool(x, case.kernel, case.stride, word, pool_order(case))
+        return ops.max_pool(x, case.kernel, case.stride, said, data_format(case))
 
     def _max_pool_tie_below(self, case: MaxPoolCase) -> str:
         if self.name == "tensorflow":
@@ -68,27 +72,22 @@ class MaxPools(KerasArrays):
         return "tf.nn.max_pool3d has no float16 on the CPU" if half else no_3d_dtype(case)
 
 
-class MaxPoolLayers(MaxPools):
+class MaxPoolLayers(MaxPools, Built):
     """A MaxPooling1D, MaxPooling2D or MaxPooling3D layer."""
 
-    def max_pool_support(self, case: MaxPoolCase) -> Support:
-        """Declare what layers lack beside what the functions do."""
-        integers = Support.unsupported("Keras layers compute in floating point")
-        return integers if case.dtype in INTEGERS else super().max_pool_support(case)
+    def _maxima(self, case: MaxPoolCase, x: Native, said: str) -> Native:
+        from keras import layers
 
-    def max_pool(self, case: MaxPoolCase, x: Native) -> Native:
-        """Call the layer; it has no weights."""
-        word = pool_word(case)
-        if word is None:
-            x, word = pad(case, x, _pools.lowest(case)), "valid"
-        return _layer(case, word)(x)
+        pools = (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
+        return self._once(case, lambda: pool_layer(pools, case, said, case.dtype))(x)
 
 
-def _layer(case: MaxPoolCase, word: str) -> Any:
-    from keras import layers
+def pool_layer(pools: Sequence[Any], case: PoolCase, said: str, dtype: str) -> Any:
+    """Return the layer of the case's rank; it has no weights. As a word, int8 would ask it to quantize."""
+    from keras import DTypePolicy
 
-    pool = (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)[case.rank - 1]
-    return pool(case.kernel, strides=case.stride, padding=word, data_format=pool_order(case), dtype=case.dtype)
+    pool, order = pools[case.rank - 1], data_format(case)
+    return pool(case.kernel, strides=case.stride, padding=said, data_format=order, dtype=DTypePolicy(dtype))
 
 
 def pool_lack(case: PoolCase) -> str:
@@ -96,22 +95,13 @@ def pool_lack(case: PoolCase) -> str:
     return "Keras's pools have no dilation" if case.dilation != (1,) * len(case.dilation) else ""
 
 
-def pool_order(case: PoolCase) -> str:
-    """Return the layout as Keras's own argument."""
-    return "channels_last" if _layout.channels_last(case) else "channels_first"
-
-
 def pool_word(case: PoolCase) -> str | None:
     """Return the padding as Keras's own argument, or None where pads must come first."""
-    if case.padding.negative or _pools.hangs_over(case):
-        return None
-    return next((word for kind, word in WORDS.items() if _layout.same(case.padding.kinds, kind)), None)
+    return None if case.padding.negative or _pools.hangs_over(case) else word(case)
 
 
 def pad(case: PoolCase, x: Native, value: float) -> Native:
     """Crop where a pad is negative, then pad with a value."""
     from keras import ops
 
-    first = 1 if _layout.channels_last(case) else 2
-    x = x[(*(slice(None),) * first, *_layout.kept(case))]
-    return ops.pad(x, [(0, 0)] * first + _pools.grown(case) + [(0, 0)] * (2 - first), constant_values=value)
+    return ops.pad(kept(case, x), around(case, _pools.grown(case)), constant_values=value)
