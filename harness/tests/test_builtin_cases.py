@@ -98,7 +98,7 @@ def test_default_cases_are_small() -> None:
 
 
 def test_full_cases_are_bounded() -> None:
-    assert max(of(c).work(c).flops for c in shipped() if c.expect.error is None) <= 300_000_000
+    assert max(of(c).work(c).flops for c in up_to("full") if c.expect.error is None) <= 300_000_000
 
 
 def test_cases_of_one_geometry_follow_each_other() -> None:
