@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Return the known names that are like a word, the likest first."""
-    return get_close_matches(word, list(known), n=most, cutoff=0.6)
+    return get_close_matches(word, list(known), n=most, cutoff=0.5)
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str, most: int = 3) -> str:

@@ -135,7 +135,7 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
     "causal": {"input": [6], "kernel": [3], "dilation": [2], "padding": "causal"},
     "asymmetric": {"input": [4, 3], "kernel": [2, 2], "padding": [[0, 2], [3, 1]]},
     "crop": {"input": [7, 6], "kernel": [2, 2], "padding": [[-2, -1], [1, -2]]},
-    "crop_all": {"input": [3], "kernel": [2], "padding": [[-4, 4]]},
+    "crop_all": {"input": [3], "kernel": [2], "padding": [[-3, 4]]},
     "reflect": {"input": [4, 5], "kernel": [3, 3], "padding": [[3, 1], [2, 4]], "padding_mode": "reflect", "batch": 1},
     "replicate": {"input": [3, 4], "kernel": [3, 2], "padding": [[5, 0], [1, 3]], "padding_mode": "replicate"},
     "circular": {"input": [4, 3], "kernel": [3, 2], "padding": [[4, 2], [1, 1]], "padding_mode": "circular"},
