@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.case import INTEGERS
+from convsuite.case import INTEGERS, Support
 from convsuite_backends import _layout
 from convsuite_backends.jax.avg_pool import AveragePools as JaxAveragePools
 from convsuite_backends.jax.conv import Convolutions as JaxConvolutions
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convsuite.case import Case, Numerics, Pass
     from convsuite.operations.adaptive_avg_pool import AdaptiveAvgPoolCase
     from convsuite.operations.conv import ConvCase
+    from convsuite.operations.learn_kernel import LearnKernelCase
     from convsuite.operations.local_conv import LocalConvCase
 
 
@@ -86,6 +87,13 @@ class KerasTensorFlow(_Ops, TensorFlowConvolutions, TensorFlowDepthwise, TensorF
         if max(case.dilation) >= 2**31 and case.expect.error is None:
             return "tf.nn.convolution, by which Keras dilates, holds dilations in 32 bits"
         return ""
+
+    def learn_kernel_support(self, case: LearnKernelCase) -> Support:
+        """Declare that training convolves channels first by oneDNN alone, where the model is not compiled by XLA."""
+        first = not self._on_gpu and case.rank < 3 and not _layout.channels_last(case)
+        absent = first and case.dtype not in self._onednn
+        lack = f"gradients of channels first take oneDNN on the CPU, {self._why_not(case)}"
+        return Support.unsupported(lack) if absent else Support.native()
 
     def _padding(self, case: ConvCase) -> str | None:
         return self._word(case)
