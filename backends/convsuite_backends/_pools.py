@@ -59,8 +59,6 @@ def declared_first(case: Case) -> Support:
 
 def summed_in_halves(numerics: Numerics, case: PoolCase, pass_: Pass, whose: str) -> Numerics:
     """Declare that 16-bit gradients are added up in their own dtype, where several windows hold a position."""
-    from convsuite.operations import pool  # not at the top: our engine's package must not import the reference
-
     if not pass_.gradient or case.dtype not in _layout.HALVES:
         return numerics
-    return _layout.narrowed(numerics, case, pool.met(case) - 1, f"{whose} adds gradients up in {case.dtype}")
+    return _layout.narrowed(numerics, case, case.most_met - 1, f"{whose} adds gradients up in {case.dtype}")

@@ -310,15 +310,17 @@ def nonsense(method: str, said: str) -> str:
 
 # name → (the class, what becomes of its case)
 NONSENSE = {
-    "support_none": (nonsense("support(self, case)", "None"), "error: before the call: TypeError: support must return a Support"),
+    "support_none": (
+        nonsense("support(self, case)", "None"), "error: before the call: TypeError: support must return a Support",
+    ),
     "reason_none": (nonsense("support(self, case)", "convsuite.Support.composed(None)"), "passed: "),
     "reason_odd": (
         nonsense("support(self, case)", "convsuite.Support.unsupported('\\ud800')"), "unsupported: \\ud800",
     ),
-    "numerics_none": (nonsense("numerics(self, case, pass_)", "None"), "error: before the call: TypeError: numerics must return"),
+    "numerics_none": (nonsense("numerics(self, case, pass_)", "None"), "error: TypeError: numerics must return"),
     "numerics_odd": (
         nonsense("numerics(self, case, pass_)", "convsuite.Numerics(accumulator='float8')"),
-        "error: before the call: ValueError: numerics names the dtype 'float8'",
+        "error: ValueError: numerics names the dtype 'float8'",
     ),
     "version_odd": (nonsense("versions(self)", "{'x': '\\ud800'}"), "passed: "),
     "no_version": (nonsense("versions(self)", "{}"), "passed: "),

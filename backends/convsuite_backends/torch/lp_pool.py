@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
 from convsuite.case import Numerics, Pass, Support
-from convsuite.operations import pool
 from convsuite_backends import _layout, _pools
 from convsuite_backends.torch.avg_pool import AveragePools
 from convsuite_backends.torch.max_pool import flat
@@ -28,7 +27,7 @@ class PowerPools(AveragePools):
         """Declare that each of the calls that F.lp_pool makes rounds to 16 bits: power, average, product, root."""
         if case.dtype not in _layout.HALVES:
             return declared
-        often = 12 + pool.met(case) if pass_.gradient else ceil(3 / min(1.0, case.power))
+        often = 12 + case.most_met if pass_.gradient else ceil(3 / min(1.0, case.power))
         return _layout.narrowed(declared, case, often, f"F.lp_pool rounds each step to {case.dtype}")
 
     def lp_pool(self, case: LpPoolCase, x: Native) -> Native:

@@ -248,7 +248,7 @@ def _gradient_bound(case: LpPoolCase, x: Real, grad: Real) -> tuple[Real, int]:
     sums = _steps_of_sums(case) * (2 if case.signed else abs(root))
     log = 2 * (1 / p + abs(root)) * _largest_log(shares, total)
     powers = POWER_ROUNDINGS * (2 + abs(1 - p))
-    return np.where(slope == 0, 0.0, magnitude), ceil(sums + log + powers) + 8 + pool.met(case)
+    return np.where(slope == 0, 0.0, magnitude), ceil(sums + log + powers) + 8 + case.most_met
 
 
 def _steps_of_sums(case: LpPoolCase) -> int:

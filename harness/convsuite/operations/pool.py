@@ -208,14 +208,9 @@ def spread(case: PoolCase, shares: Real, arithmetic: Arithmetic) -> Real:
     return total[..., :-1].reshape(arithmetic.parts, *case.input_shape)
 
 
-def met(case: PoolCase) -> int:
-    """How many windows the input position is in that is in most."""
-    return case.most_met
-
-
 def terms(case: PoolCase, pass_: Pass) -> int:
     """K: what is summed into one element: a window's values, or the gradients of all windows that hold a position."""
-    return met(case) if pass_.gradient else prod(case.kernel)
+    return case.most_met if pass_.gradient else prod(case.kernel)
 
 
 def work(case: PoolCase) -> Work:
