@@ -66,7 +66,7 @@ def test_variants_answer_alike(write, wrong):
         ({"padding": 2, "stride": 2}, Level.NATIVE, ""),
         ({"padding": "same_upper", "stride": 2, "kernel": 2}, Level.COMPOSED, "F.pad"),
         ({"padding": [1, [-1, 0]]}, Level.COMPOSED, "F.pad"),
-        ({"padding": 1, "padding_mode": "reflect"}, Level.COMPOSED, "reflect"),
+        ({"padding": 1, "padding_mode": "reflect"}, Level.COMPOSED, "nn.Conv2d(padding_mode) calls F.pad as well"),
         ({"flip": True}, Level.COMPOSED, "torch.flip"),
         ({"layout": "channels_last"}, Level.UNSUPPORTED, "memory format"),
         ({"dtype": "int32", "dilation": 2}, Level.UNSUPPORTED, "int32"),
