@@ -24,6 +24,8 @@ class LocalConvolutions(JaxArrays):
             return Support.unsupported("XLA has no integer convolution on GPUs, and this is one in JAX")
         if lack := conv.nothing_to_refuse(case):
             return Support.unsupported(lack)
+        if case.expect.error is None and not case.input_shape[1]:
+            return Support.unsupported("JAX refuses patches of no channels")
         steps = []
         if case.layout == "channels_last":
             steps.append("a transpose of the weight: JAX counts channels before taps in every layout")

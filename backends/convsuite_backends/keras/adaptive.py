@@ -71,6 +71,8 @@ class AdaptivePools(KerasArrays):
     def _adaptive_lack(self, case: AdaptiveCase) -> str:
         """Say what the framework below lacks."""
         if self.name == "torch":
+            if not (case.input_shape[1] or case.expect.error or self._reduces(case)):
+                return "torch refuses an input without channels"
             return f"torch's adaptive pools have no {case.dtype}" if case.dtype in INTEGERS else ""
         pools = self.name == "tensorflow" and not self._reduces(case)
         absent = pools and case.rank == 3 and case.dtype in ("float64", "float16")

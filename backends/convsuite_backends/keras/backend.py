@@ -133,6 +133,9 @@ class KerasTorch(_Ops, TorchDepthwise, TorchConvolutions, TorchTransposed, Torch
     def _conv_lack_below(self, case: ConvCase) -> str:
         if case.expect.error is None and not case.out_channels:
             return "torch refuses a weight without output channels"
+        return self._depthwise_lack_below(case)
+
+    def _depthwise_lack_below(self, case: Case) -> str:
         absent = case.dtype in INTEGERS and dilated(case)
         return f"torch has no {case.dtype} convolution with dilation" if absent else ""
 

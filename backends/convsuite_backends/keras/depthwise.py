@@ -27,8 +27,10 @@ class DepthwiseConvolutions(KerasArrays, SeparableByTwo):
         return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
 
     def separable_conv_support(self, case: SeparableCase) -> Support:
-        """Declare the same."""
+        """Declare the same, and that there is no output without channels."""
         lack = self._depthwise_lack(case)
+        if not (lack or case.out_channels or case.expect.error):
+            lack = "Keras refuses a convolution whose output would be empty"
         return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
 
     def depthwise_conv_numerics(self, case: DepthwiseCase, pass_: Pass, declared: Numerics) -> Numerics:

@@ -26,8 +26,10 @@ class DepthwiseConvolutions(TensorFlowArrays, SeparableByTwo):
         return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
 
     def separable_conv_support(self, case: SeparableCase) -> Support:
-        """Declare the same: the convolution that mixes lacks nothing that the depthwise one has."""
+        """Declare the same; the convolution that mixes refuses a weight without elements beside."""
         lack = self._depthwise_lack(case)
+        if not (lack or case.out_channels or case.expect.error):
+            lack = "TensorFlow refuses a weight without elements"
         return Support.unsupported(lack) if lack else _layout.composition(self._depthwise_steps(case, case.bias))
 
     def depthwise_conv_numerics(self, case: DepthwiseCase, pass_: Pass, declared: Numerics) -> Numerics:

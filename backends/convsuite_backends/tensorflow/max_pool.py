@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
@@ -42,6 +43,8 @@ class MaxPools(TensorFlowArrays):
         word = isinstance(self._pool_padding(case), str)
         if case.rank == 3 or dilated(case) or not word or not _layout.channels_last(case):
             return Support.unsupported("tf.nn.max_pool_with_argmax is for NHWC, VALID and SAME, and no dilation")
+        if not (prod(case.input_shape) or case.expect.error):
+            return Support.unsupported("tf.nn.max_pool_with_argmax refuses an input without elements")
         if lack := _pools.other_tie(case, "TensorFlow", self._max_pool_tie(case)):
             return Support.unsupported(lack)
         row = ["max_pool_with_argmax of one row: it is for two axes"] if case.rank == 1 else []

@@ -23,7 +23,7 @@ class Patches(TensorFlowArrays):
         """Declare what is called beside, or for want of, the framework's own calls."""
         if case.rank == 3 and max(case.dilation) > 1 and not case.expect.error:
             return Support.unsupported("tf.extract_volume_patches takes no dilation")
-        if case.expect.error == "dilation" and case.rank == 3:
+        if case.rank == 3 and case.expect.error and (case.expect.error == "dilation" or max(case.dilation) > 1):
             return Support.unsupported("tf.extract_volume_patches takes no dilation, so none to refuse")
         if lack := no_window(case) or self._patches_lack(case):
             return Support.unsupported(lack)

@@ -88,6 +88,7 @@ class LocalConvCase(Case):
             passes=self.passes,
             operands=self.operands[:1],
             expect=self.expect,
+            origin=self.origin,
             order=order,
         )
 

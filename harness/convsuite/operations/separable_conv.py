@@ -258,6 +258,7 @@ def _depth(case: SeparableCase) -> DepthwiseCase:
         passes=(Pass.FORWARD, Pass.GRAD_INPUT, Pass.GRAD_WEIGHT) if case.wants_gradient else (Pass.FORWARD,),
         operands=(x, replace(depthwise, role="weight")),
         expect=case.expect,
+        origin=case.origin,
         out_channels=depthwise.shape[0],
         groups=case.input_shape[1],
         multiplier=case.multiplier,
@@ -283,6 +284,7 @@ def _point(case: SeparableCase) -> ConvCase:
         passes=passes if case.wants_gradient else (Pass.FORWARD,),
         operands=(Operand(role="input", shape=shape), replace(case.operands[2], role="weight")),
         expect=case.expect,
+        origin=case.origin,
         out_channels=case.out_channels,
         bias=case.bias,
     )
