@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from convsuite import casefile, known
 from convsuite.case import Case, Level, Outcome, Pass, Status, Support
 from convsuite.errors import KnownFailureError
 from convsuite.known import KnownFailures
+from convsuite.sources import KNOWN_FAILURES
 
 ENTRY = """
 backend: torch
@@ -236,3 +238,9 @@ def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "torch.yaml").symlink_to(tmp_path / "gone.yaml")
     with pytest.raises(KnownFailureError, match=r"torch.yaml: .*No such file"):
         known.load([tmp_path], frozenset())
+
+
+def test_every_shipped_glob_is_about_a_shipped_case() -> None:
+    """Told here, too, since a run of some cases asks only the lists' globs about those."""
+    lists = files(casefile.BUILTIN) / KNOWN_FAILURES
+    assert known.load([lists], frozenset()).unmatched(casefile.builtin().cases, [lists]) == ()
