@@ -11,6 +11,7 @@ from convsuite.run import Report
 
 _KEPT = 500  # findings kept with their text; all are counted, and all are in the database
 _KEPT_SUSPECTS = 10
+_KEPT_KNOWN = 10
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Tally:
     versions: list[tuple[str, str]] = field(default_factory=list)  # (backend, what computes), of those that take part
     findings: list[Finding] = field(default_factory=list)
     suspected: list[Finding] = field(default_factory=list)  # no findings, but named: the first few
+    as_listed: list[Finding] = field(default_factory=list)  # known failures: the first few
     stale: list[str] = field(default_factory=list)  # known-failure entries that match no case
     cases: int = 0
 
@@ -70,6 +72,9 @@ class Tally:
         for suspect in _together(report.case, (o for o in report.outcomes if o.verdict and o.verdict.suspect)):
             if len(self.suspected) < _KEPT_SUSPECTS:
                 self.suspected.append(suspect)
+        for known in _together(report.case, (o for o in report.outcomes if o.status is Status.KNOWN_FAILURE)):
+            if len(self.as_listed) < _KEPT_KNOWN:
+                self.as_listed.append(known)
         for a in report.agreements:
             self.pairs[a.left, a.right].add(a.identical, a.units, a.case_id)
 

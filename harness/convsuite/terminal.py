@@ -164,6 +164,9 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = Fa
         )
         _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
     _print_reasons(console, "Known failures", tally.known, len(tally.known) if verbose else _REASONS)
+    if tally.cases == 1:  # who asks for one wants to see what it gives
+        for known in tally.as_listed:
+            _print_finding(console, known, rerun, "known failure", "yellow")
     if verbose:
         _print_reasons(console, "Unsupported", tally.lacks, len(tally.lacks))
     for (backend, reason), count in sorted(tally.works_now.items()):

@@ -182,6 +182,16 @@ def test_calls_are_chosen_by_part_glob_question_and_backend() -> None:
     assert asking.select(CALLS, []) == CALLS
 
 
+def test_a_line_of_ones_own_means_the_calls_of_its_name_and_keywords() -> None:
+    found = asking.select(CALLS, ['Conv2DTranspose(8, 3, strides=2, padding="same", output_padding=1)'])
+    assert found
+    assert all("Conv2DTranspose(" in a.call.text and "output_padding=" in a.call.text for a in found)
+    unknown = asking.select(CALLS, ["torch.nn.functional.conv2d(image, w, bogus=1)"])
+    assert {a.call.text.partition("(")[0] for a in unknown} == {"torch.nn.functional.conv2d"}
+    short = asking.select(CALLS, ["F.conv2d(image, w, bogus=1)"])
+    assert {"tf.nn.conv2d", "torch.nn.functional.conv2d"} <= {a.call.text.partition("(")[0] for a in short}
+
+
 @pytest.mark.parametrize(
     ("pattern", "near"), [("conv_smae", "conv_same"), ("torhc", "torch"), ("@@@", "questions are")]
 )

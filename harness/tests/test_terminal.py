@@ -164,6 +164,15 @@ class TestFindings:
             "nothing found, 2 passed, 1 known failure, 1 unsupported, 1 suspect, 1 not reproducible"
         )
 
+    def test_a_known_failure_is_shown_to_who_asks_for_its_case(self) -> None:
+        """Of many cases the reasons are enough; what one gave is seen where that one is asked for."""
+        known = replace(OUTCOME, status=Status.KNOWN_FAILURE, known="it divides (not reported)", message="got 9, 7 due")
+        for cases, shown in ((1, True), (2, False)):
+            tally = tally_of(known)
+            tally.cases = cases
+            assert ("known failure conv/a" in printed(tally)) is shown
+            assert ("got 9, 7 due" in printed(tally)) is shown
+
     def test_what_works_now_though_declared_unsupported(self) -> None:
         works = replace(OUTCOME, support=Support.unsupported("no dilation"))
         said = "declared unsupported, but right: torch:channels_last: no dilation (1 check)"
