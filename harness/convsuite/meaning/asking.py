@@ -51,9 +51,8 @@ def _alike(line: str, asked: Iterable[Asked]) -> set[Asked]:
         return set()
     name, last = _names(line)
     called = {a for a in asked if f".{_names(a.call.text)[0]}".endswith(f".{name}")}
-    called = called or {
-        a for a in asked if _names(a.call.text)[1] == last
-    }  # F.conv2d: by whatever name it was imported
+    # F.conv2d and nn.Conv2d are names of an import: then the last part is all there is to go by
+    called = called or {a for a in asked if _names(a.call.text)[1] == last}
     keywords = _keywords(line)
     return {a for a in called if keywords <= _keywords(a.call.text)} or called
 
