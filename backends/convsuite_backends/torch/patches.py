@@ -57,7 +57,8 @@ class Patches(TorchArrays):
             return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
         steps = []
         if not _planar(case):
-            steps.append(f"an addition for each tap: F.fold {_why_not(case)}")
+            how = "an addition for each tap" if case.dtype in INTEGERS else "F.fold over two axes, and over the third"
+            steps.append(f"{how}: F.fold {_why_not(case)}")
             return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
         if case.rank == 1:
             steps.append("F.fold of one row: it is for two axes")
@@ -70,7 +71,7 @@ class Patches(TorchArrays):
         return declared if pass_.gradient else _columns.added(declared, case.unfolded, "torch")
 
     def fold(self, case: FoldCase, x: Native) -> Native:
-        """Call F.fold where it is for such a case, else add tap by tap."""
+        """Call F.fold, where it has the dtype: over two axes at a time."""
         from torch.nn import functional
 
         if case.order == "channel_last":
@@ -80,7 +81,8 @@ class Patches(TorchArrays):
             [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)],
         )
         if not _planar(case):
-            return functional.pad(_added(case, x, sizes), _pairs(case, -1))
+            add = _added if case.dtype in INTEGERS else _folded_twice
+            return functional.pad(add(case, x, sizes), _pairs(case, -1))
         if _pads_alike(case):
             pads, sizes = [low for low, _ in case.padding.pads], list(case.output)
         kernel, dilation, stride = _rows(case)
@@ -108,6 +110,19 @@ def _columns_of(case: PatchesCase, x: Native) -> Native:
         x = x.unfold(axis, span(k, d), s)[..., ::d]
     rank = case.rank
     return x.permute(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)).flatten(2, 1 + rank)
+
+
+def _folded_twice(case: FoldCase, x: Native, sizes: list[int]) -> Native:
+    """Add the patches of three axes up over the last two axes, then over the first, (N, C, *sizes)."""
+    from torch.nn import functional
+
+    (n, *_), c, (depth, *plane) = x.shape, case.channels, sizes
+    (k, *kernel), (d, *dilation), (s, *stride) = case.kernel, case.dilation, case.stride
+    each = x.reshape(n, c * k, prod(kernel), x.shape[2], prod(x.shape[3:])).transpose(2, 3)  # a sample each
+    planes = functional.fold(each.flatten(0, 2), plane, kernel, dilation, 0, stride)
+    rows = planes.reshape(n, c, k, x.shape[2], prod(plane)).permute(0, 1, 4, 2, 3)
+    folded = functional.fold(rows.flatten(0, 2), (1, depth), (1, k), (1, d), 0, (1, s))
+    return folded.reshape(n, c, *plane, depth).movedim(-1, 2)
 
 
 def _added(case: FoldCase, x: Native, sizes: list[int]) -> Native:
