@@ -27,9 +27,9 @@ What convsuite found in today's releases: {count} defects, each with the smalles
 failures (`python -m convsuite.findings > docs/findings.md`), which every run checks: a defect that is fixed upstream
 fails the run as `fixed_upstream`, and its entry goes. *Not reported*: no report was found.
 
-The command of a finding runs its smallest case, and tells it as a known failure; `convsuite show CASE` draws it. All
-was seen on Linux on x86-64. Where only the kernels for some processors fail, `where` has the flags of `/proc/cpuinfo`
-that these need.
+The command of a finding runs its smallest case, and tells it as a known failure, with what was got and what was due;
+`convsuite show CASE` draws it. All was seen on Linux on x86-64. Where only the kernels for some processors fail,
+`where` has the flags of `/proc/cpuinfo` that these need; there, and where it says *not each time*, the case may pass.
 
 | framework | seen with | defects | of these not reported | others seen here, told elsewhere |
 | --- | --- | --- | --- | --- |
