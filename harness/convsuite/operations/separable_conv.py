@@ -112,9 +112,7 @@ def resolve(entry: SeparableEntry, common: Common) -> SeparableCase:
         multiplier=entry.multiplier,
         bias=entry.bias is not False,
     )
-    if not case.wants_gradient or violations(case):
-        return case
-    return operand.with_grad_output(case, entry, output_shape(case))
+    return operand.with_gradient(case, entry, violations, output_shape)
 
 
 def _pointwise(entry: SeparableEntry, between: int, channels: ChannelsEntry | None, rank: int) -> Operand:
