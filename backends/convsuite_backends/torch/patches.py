@@ -5,7 +5,6 @@ F.unfold's windows are in one axis, F.fold wants them so: that reshape computes 
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from convsuite_backends import _columns, _layout
 from convsuite_backends.torch.arrays import TorchArrays
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convsuite.operations.fold import FoldCase
     from convsuite.operations.patches import PatchesCase
 
@@ -49,20 +50,20 @@ class Patches(TorchArrays):
         return y.transpose(1, 2).flatten(1, 2) if case.order == "channel_last" else y.flatten(1, 2)
 
     def fold_support(self, case: FoldCase) -> Support:
-        """Declare what is added up tap by tap, and what else is called beside F.fold."""
+        """Declare what else is called beside F.fold."""
         if lack := _lack(case, case.unfolded.input_shape):
             return Support.unsupported(lack)
         windows = (case.input_shape[2:], output_shape(case.unfolded)[2:]) if case.expect.error == "output" else ()
         if windows and prod(windows[0]) == prod(windows[1]):
             return Support.unsupported("F.fold takes windows in one axis: those of 4 x 2 are as many as those of 2 x 4")
         steps = []
-        if not _planar(case):
-            how = "an addition for each tap" if case.dtype in INTEGERS else "F.fold over two axes, and over the third"
-            steps.append(f"{how}: F.fold {_why_not(case)}")
-            return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
+        if case.dtype in INTEGERS:
+            steps.append(f"a cast to float64, which holds the sums, and back: F.fold has no {case.dtype}")
         if case.rank == 1:
             steps.append("F.fold of one row: it is for two axes")
-        if not _pads_alike(case):
+        if case.rank == 3:
+            steps.append("F.fold over two axes, and over the third: it is for two")
+        elif not _pads_alike(case):
             steps.append("F.pad by the negative pads after it: F.fold pads both sides of an axis alike")
         return _layout.composition([*steps, _TRANSPOSE] if case.order == "channel_last" else steps)
 
@@ -76,20 +77,12 @@ class Patches(TorchArrays):
 
         if case.order == "channel_last":
             x = x.unflatten(1, (prod(case.kernel), case.channels)).transpose(1, 2).flatten(1, 2)
-        pads, sizes = (
-            [0] * case.rank,
-            [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)],
-        )
-        if not _planar(case):
-            add = _added if case.dtype in INTEGERS else _folded_twice
-            return functional.pad(add(case, x, sizes), _pairs(case, -1))
-        if _pads_alike(case):
-            pads, sizes = [low for low, _ in case.padding.pads], list(case.output)
-        kernel, dilation, stride = _rows(case)
-        one = [1] * (2 - case.rank)
-        y = functional.fold(x.flatten(2), (*one, *sizes), kernel, dilation, (*(0 for _ in one), *pads), stride)
-        y = y.squeeze(2) if one else y
-        return y if _pads_alike(case) else functional.pad(y, _pairs(case, -1))
+        columns = x.double() if case.dtype in INTEGERS else x
+        if case.rank < 3 and _pads_alike(case):
+            return _folded(case, columns, case.output, [low for low, _ in case.padding.pads]).to(x.dtype)
+        sizes = [n + low + high for n, (low, high) in zip(case.output, case.padding.pads, strict=True)]
+        fold = _folded_twice if case.rank == 3 else _folded
+        return functional.pad(fold(case, columns, sizes), _pairs(case, -1)).to(x.dtype)
 
 
 def _columns_of(case: PatchesCase, x: Native) -> Native:
@@ -112,7 +105,18 @@ def _columns_of(case: PatchesCase, x: Native) -> Native:
     return x.permute(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)).flatten(2, 1 + rank)
 
 
-def _folded_twice(case: FoldCase, x: Native, sizes: list[int]) -> Native:
+def _folded(case: FoldCase, x: Native, sizes: Sequence[int], pads: Sequence[int] = (0, 0)) -> Native:
+    """Call F.fold for one or two axes, (N, C, *sizes)."""
+    from torch.nn import functional
+
+    kernel, dilation, stride = _rows(case)
+    one = (1,) * (2 - case.rank)
+    pads = (0,) * (2 - case.rank) + tuple(pads)[: case.rank]
+    y = functional.fold(x.flatten(2), (*one, *sizes), kernel, dilation, pads, stride)
+    return y.squeeze(2) if one else y
+
+
+def _folded_twice(case: FoldCase, x: Native, sizes: Sequence[int]) -> Native:
     """Add the patches of three axes up over the last two axes, then over the first, (N, C, *sizes)."""
     from torch.nn import functional
 
@@ -123,17 +127,6 @@ def _folded_twice(case: FoldCase, x: Native, sizes: list[int]) -> Native:
     rows = planes.reshape(n, c, k, x.shape[2], prod(plane)).permute(0, 1, 4, 2, 3)
     folded = functional.fold(rows.flatten(0, 2), (1, depth), (1, k), (1, d), 0, (1, s))
     return folded.reshape(n, c, *plane, depth).movedim(-1, 2)
-
-
-def _added(case: FoldCase, x: Native, sizes: list[int]) -> Native:
-    """Add each tap's part of the patches to the positions that it reads, (N, C, *sizes)."""
-    columns = x.reshape(x.shape[0], case.channels, *case.kernel, *x.shape[2:])
-    total = x.new_zeros((x.shape[0], case.channels, *sizes))
-    for tap in product(*map(range, case.kernel)):
-        each = zip(tap, case.dilation, case.stride, x.shape[2:], strict=True)
-        where = (slice(t * d, t * d + (out - 1) * s + 1, s) for t, d, s, out in each)
-        total[(..., *where)] += columns[(slice(None), slice(None), *tap)]
-    return total
 
 
 def _rows(case: Case) -> tuple[tuple[int, ...], ...]:
