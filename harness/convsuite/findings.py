@@ -127,13 +127,13 @@ def _section(backend: str, found: tuple[Defect, ...]) -> str:
 def _told(number: int, defect: Defect) -> Iterator[str]:
     entry = defect.primary.entry
     run_on = entry.variants[0] if entry.variants else defect.home
-    yield f"{number}. **{_title(entry)}**"
-    item = " " * len(f"{number}. ") + "- "
-    yield f"{item}case: `convsuite check '{entry.smallest}' --backend {run_on}`"
-    yield f"{item}gave: {defect.gave}"
-    yield f"{item}right: {_line(entry.right)}"
-    yield f"{item}where: {', '.join(defect.variants())}{_limits(defect)}"
-    yield f"{item}upstream: {f'<{entry.link}>' if defect.reported else '*not reported*'}"
+    rows = {
+        "case": f"`convsuite check '{entry.smallest}' --backend {run_on}`",
+        "gave": defect.gave,
+        "right": _line(entry.right),
+        "where": f"{', '.join(defect.variants())}{_limits(defect)}",
+    }
+    return calls.numbered(number, _title(entry), rows, entry.link)
 
 
 def _pointer(backend: str, defect: Defect, found: tuple[Defect, ...]) -> str:

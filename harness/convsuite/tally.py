@@ -72,9 +72,9 @@ class Tally:
         for suspect in _together(report.case, (o for o in report.outcomes if o.verdict and o.verdict.suspect)):
             if len(self.suspected) < _KEPT_SUSPECTS:
                 self.suspected.append(suspect)
-        for known in _together(report.case, (o for o in report.outcomes if o.status is Status.KNOWN_FAILURE)):
-            if len(self.as_listed) < _KEPT_KNOWN:
-                self.as_listed.append(known)
+        if len(self.as_listed) < _KEPT_KNOWN:
+            known = (o for o in report.outcomes if o.status is Status.KNOWN_FAILURE)
+            self.as_listed += _together(report.case, known)
         for a in report.agreements:
             self.pairs[a.left, a.right].add(a.identical, a.units, a.case_id)
 

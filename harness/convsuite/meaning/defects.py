@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -45,10 +45,15 @@ those below.
 
 
 def _lines(number: int, one: CallDefect) -> Iterator[str]:
-    yield f"{number}. **{one.reason}**"
+    where = f"{one.backend}, seen with {one.seen_with}{f'; {one.where}' if one.where else ''}"
+    rows = {"call": f"`{one.call}`", "gave": one.gave, "right": one.right, "where": where}
+    return numbered(number, one.reason, rows, one.link)
+
+
+def numbered(number: int, title: str, rows: Mapping[str, str], link: str) -> Iterator[str]:
+    """Yield the lines of one defect of the page: its title, a line for each row, and the report."""
+    yield f"{number}. **{title}**"
     item = " " * len(f"{number}. ") + "- "
-    yield f"{item}call: `{one.call}`"
-    yield f"{item}gave: {one.gave}"
-    yield f"{item}right: {one.right}"
-    yield f"{item}where: {one.backend}, seen with {one.seen_with}{f'; {one.where}' if one.where else ''}"
-    yield f"{item}upstream: {'*not reported*' if one.link == 'not reported' else f'<{one.link}>'}"
+    for name, text in rows.items():
+        yield f"{item}{name}: {text}"
+    yield f"{item}upstream: {'*not reported*' if link == 'not reported' else f'<{link}>'}"
