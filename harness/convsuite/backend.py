@@ -31,6 +31,7 @@ _EXTRAS = ("torch", "tensorflow", "keras", "jax")  # of the distribution convsui
 Native = Any  # an array of the backend's framework
 Function = Callable[..., Native]  # operands in, result out
 Gradient = Callable[[Sequence[Native], Native], Sequence[Native]]  # (operands, grad_output) → one gradient an operand
+GradientCall = Callable[[Sequence[Native], Native], Callable[[], Native]]  # (operands, grad_output) → a call for one
 
 
 class Backend:
@@ -111,6 +112,28 @@ class Backend:
     def backward(self, case: Case) -> Gradient:
         """Return the compiled gradients of a case: all of them at once, in the order of its operands."""
         return self.compile(self.gradient(partial(getattr(self, case.operation), case), case), case)
+
+    def gradient_of(self, case: Case, pass_: Pass) -> GradientCall:
+        """Return (operands, grad_output) → a call that computes the gradient to one operand, as often as it is made.
+
+        It is for timing: a framework that can keep its forward pass leaves it out of the call, and computes no other
+        gradient where that can be said. By default all gradients are computed, from the operands on.
+        """
+        function, number = self.backward(case), self.role_number(case, pass_)
+        return lambda operands, grad_output: lambda: function(operands, grad_output)[number]
+
+    @staticmethod
+    def role_number(case: Case, pass_: Pass) -> int:
+        """Return the place among a case's operands of the one that a gradient is to."""
+        return [operand.role for operand in case.operands].index(pass_.role)
+
+    def cache_flush(self) -> Callable[[], None] | None:
+        """Return a call that empties the caches of a device other than the CPU, or None where there is none."""
+        return None
+
+    def device_clock(self) -> Callable[[Callable[[], Native], int], float] | None:
+        """Return (launch, n) → the seconds that the device worked on n launches, by its own events, or None."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ class Case:
     source: str = ""
     tags: tuple[str, ...] = ()
     level: str = "default"
+    repeats: int = 1  # how often its network has this layer: the weight of its time in totals
     origin: Origin = Origin(file="", line=0)
 
     @property
@@ -236,6 +237,7 @@ def geometry(case: CaseT) -> CaseT:
         source="",
         tags=(),
         level="",
+        repeats=1,
         origin=Origin(file="", line=0),
     )
 

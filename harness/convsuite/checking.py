@@ -86,8 +86,8 @@ def run_check(request: Request) -> int:
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(request.db)))
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-")))
-        here = _environment(request)
-        stack.enter_context(_ended_as_by_ctrl_c())
+        here = environment.observe(request.threads, folder_of(request.folders))
+        stack.enter_context(ended_as_by_ctrl_c())
         number = store.begin(here, request.command)
         tally = Tally(stale=list(plan.stale))
         session = _Session(request=request, plan=plan, console=console, store=store, number=number, tally=tally)
@@ -98,7 +98,7 @@ def run_check(request: Request) -> int:
 
 
 @contextmanager
-def _ended_as_by_ctrl_c() -> Iterator[None]:
+def ended_as_by_ctrl_c() -> Iterator[None]:
     """Take SIGTERM, which a cancelled job sends, for Ctrl-C: what was finished is kept, and told."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -129,7 +129,7 @@ def _plan(request: Request) -> _Plan:
         check_junit(request.junit)
     suite, cases = casefile.selected(request.folders, request.selectors, request.level)
     run.contradictions(cases)
-    own = _known_folders(request.folders)
+    own = known_folders(request.folders)
     failures = known.load([*own, *request.lists], environment.cpu_flags())
     # who names a list says that it is about these cases; one that was found may be about files that were not read
     partly = not request.folders and selectors.globs_of(request.selectors)  # then not all files were read
@@ -138,8 +138,9 @@ def _plan(request: Request) -> _Plan:
     return _Plan(cases=cases, entries=entries, failures=failures, stale=stale)
 
 
-def _environment(request: Request) -> environment.Environment:
-    return environment.observe(request.threads, request.folders[0] if request.folders else _builtin_folder())
+def folder_of(folders: Sequence[Path]) -> Path | None:
+    """Return the folder whose git revision a run's environment has."""
+    return folders[0] if folders else _builtin()
 
 
 def _lanes(request: Request, plan: _Plan, workdir: Path) -> list[Lane]:
@@ -185,7 +186,7 @@ def _run(session: _Session, lanes: list[Lane]) -> None:
     for report in broken:
         store.add(session.number, report)
         tally.add(report)
-    _tell_absent(session.request, console, lanes, ready)
+    tell_absent(session.request.backends, session.request.device, console, lanes, ready)
     tally.versions.extend((lane.name, lane.version) for lane in ready)
     terminal.print_versions(console, tally)
     with terminal.progress(console, len(plan.cases)) as advance:
@@ -198,15 +199,17 @@ def _run(session: _Session, lanes: list[Lane]) -> None:
                     print(json_outcome(outcome))  # noqa: T201 - standard output is what --json is for
 
 
-def _tell_absent(request: Request, console: Console, lanes: list[Lane], ready: list[Lane]) -> None:
+def tell_absent(
+    named: Sequence[str], device: str, console: Console, lanes: Sequence[Lane], ready: Sequence[Lane]
+) -> None:
     """Say which backends cannot take part here. Raise BackendError where one of them was named, or none is left."""
     absent = [(lane, r.message) for lane in lanes if isinstance(r := lane.closed_by, Failure) and r.missing]
     for lane, message in absent:
-        if lane.name in request.backends:
+        if lane.name in named:
             raise BackendError(f"{lane.name}: {message} (see `convsuite list backends`)")
         console.print(f"{lane.name} is left out: {message}", markup=False, highlight=False, soft_wrap=True)
     if len(absent) == len(lanes) and not ready:
-        raise BackendError(f"no backend can compute on {request.device} here")
+        raise BackendError(f"no backend can compute on {device} here")
 
 
 def _summarize(session: _Session, state: str) -> None:
@@ -234,7 +237,8 @@ def _rerun(request: Request) -> terminal.Rerun:
     return terminal.Rerun(cases=tuple(map(str, request.folders)), device=request.device, options=tuple(options))
 
 
-def _known_folders(folders: Sequence[Path]) -> list[Traversable]:
+def known_folders(folders: Sequence[Path]) -> list[Traversable]:
+    """Return where the known failures of folders of cases lie, or of the cases that convsuite ships."""
     if not folders:
         return [files(casefile.BUILTIN) / KNOWN_FAILURES]
     return [known.nearest(folder) for folder in folders]
@@ -247,7 +251,7 @@ def _covers(folders: Sequence[Path], lists: Traversable) -> bool:
     return any(lists.parent.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
-def _builtin_folder() -> Path | None:
+def _builtin() -> Path | None:
     """Return the folder of the cases that convsuite ships, where it is a folder."""
     folder = files(casefile.BUILTIN)
     return folder if isinstance(folder, Path) else None

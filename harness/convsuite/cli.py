@@ -66,6 +66,24 @@ cases_option = click.option(
     help="A case file, or a folder of them, instead of the cases that convsuite ships. Repeatable.",
 )  # fmt: skip
 
+backend_option = click.option(
+    "--backend", "-b", "backends", multiple=True,
+    help="A backend or a variant of one, e.g. torch:compile. Repeatable. [default: all installed]",
+)  # fmt: skip
+device_option = click.option("--device", default="cpu", show_default=True, help="Where backends compute, e.g. cuda.")
+db_option = click.option(
+    "--db", type=click.Path(path_type=Path), default=Path("convsuite.db"), show_default=True,
+    help="Results database (SQLite); runs are added, never overwritten.",
+)  # fmt: skip
+
+
+def timeout_option(default: float) -> Callable[[FC], FC]:
+    """Return the option --timeout."""
+    return click.option(
+        "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=default, show_default=True,
+        help="Seconds that one case may take on one backend.",
+    )  # fmt: skip
+
 
 def level_option(more: str) -> Callable[[FC], FC]:
     """Return the option --level, with more to say of it than what it is."""
@@ -75,6 +93,7 @@ def level_option(more: str) -> Callable[[FC], FC]:
     )  # fmt: skip
 
 
+_PASSES = ("forward", "indices", "grad_input", "grad_weight", "grad_depthwise", "grad_pointwise", "grad_bias")
 _NAMED = " A case named by its whole id is taken at any level."
 _LARGE = " `large` has more than 2^31 elements and needs 64 GB of memory."
 
@@ -97,23 +116,11 @@ def main() -> None:
 @main.command()
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @cases_option
-@click.option(
-    "--backend",
-    "-b",
-    "backends",
-    multiple=True,
-    help="A backend or a variant of one, e.g. torch:compile. Repeatable. [default: all installed]",
-)
+@backend_option
 @click.option("--all-variants", is_flag=True, help="Every variant of every backend (or of those named).")
-@click.option("--device", default="cpu", show_default=True, help="Where backends compute, e.g. cuda.")
+@device_option
 @level_option(_NAMED + _LARGE)
-@click.option(
-    "--db",
-    type=click.Path(path_type=Path),
-    default=Path("convsuite.db"),
-    show_default=True,
-    help="Results database (SQLite); runs are added, never overwritten.",
-)
+@db_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the outcomes as JUnit XML, too.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object per outcome on standard output, the summary last."
@@ -125,14 +132,7 @@ def main() -> None:
     type=click.Path(path_type=Path, exists=True),
     help="Another list of known failures (a YAML file, or a folder of them), beside the suite's own. Repeatable.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0.1),
-    default=60.0,
-    show_default=True,
-    help="Seconds that one case may take on one backend.",
-)
+@timeout_option(60.0)
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each backend's process."
 )
@@ -158,6 +158,90 @@ def check(selectors: tuple[str, ...], **options: Any) -> None:
 
     request = Request(selectors=selectors, command=shlex.join(["convsuite", *sys.argv[1:]]), **options)
     sys.exit(run_check(request))
+
+
+class _Bench(_Group):
+    """A group whose command `run` need not be named: `convsuite bench smoke`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` in front, unless another command of the group is there."""
+        return super().parse_args(ctx, args if args and args[0] in self.commands else ["run", *args])
+
+
+@main.group(cls=_Bench, options_metavar="", subcommand_metavar="[SELECTOR]... | compare RUN_A RUN_B")
+def bench() -> None:
+    """Time backends side by side, or compare two runs."""
+
+
+@bench.command(name="run")
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
+@cases_option
+@backend_option
+@click.option("--vs", "base", metavar="BACKEND", help="What all are compared with. [default: the first --backend]")
+@click.option(
+    "--threads",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1,),
+    show_default=True,
+    help="Threads of each process, which keeps to as many cores. Repeatable.",
+)
+@device_option
+@click.option(
+    "--pass",
+    "passes",
+    multiple=True,
+    type=click.Choice(_PASSES),
+    default=("forward",),
+    show_default=True,
+    help="What to time. Repeatable.",
+)
+@click.option("--cold", is_flag=True, help="Also with cold caches: other operands for each call.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), help="Fresh processes of each backend. [default: 5; of `smoke` 1]"
+)
+@click.option("--quick", is_flag=True, help="Short samples of one process: to see that it works, not to be believed.")
+@db_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per time on standard output, at the end.")
+@timeout_option(120.0)
+def bench_run(selectors: tuple[str, ...], **options: Any) -> None:
+    """Time cases on backends, side by side. No time is given to an answer that is wrong.
+
+    A SELECTOR is a suite (resnet_50_v1_5, vgg_19, mobilenet, unet, ...; `smoke` takes a minute), a glob on case ids, or
+    key=value. Without one it is `smoke`. How a call is timed: docs/bench.md.
+
+    \b
+    convsuite bench
+    convsuite bench resnet_50_v1_5 --backend torch --backend numpy_im2col --threads 1
+    convsuite bench 'conv/vgg_19/*' --backend torch --vs torch:compile --pass forward --pass grad_weight
+    convsuite bench mobilenet --cold --threads 1 --threads 2
+    convsuite bench compare 3 4
+
+    Exit codes: 0, 1 where an answer was wrong, 2 usage or bad input, 130 interrupted.
+    """  # noqa: D301
+    from convsuite.bench.command import Request, run_bench
+
+    sys.exit(run_bench(Request(selectors=selectors, command=shlex.join(["convsuite", *sys.argv[1:]]), **options)))
+
+
+@bench.command(name="compare")
+@click.argument("before", metavar="RUN_A")
+@click.argument("after", metavar="RUN_B")
+@db_option
+def bench_compare(before: str, after: str, db: Path) -> None:
+    """Tell what became slower or faster from one bench to another, as far as their noise allows.
+
+    A run is a number (`convsuite bench` prints it last), `last`, or FILE:NUMBER of another database.
+
+    \b
+    convsuite bench compare 3 4
+    convsuite bench compare main.db:last last
+
+    Exit codes: 0 nothing slower by more than 5 %, 3 something is, 4 too noisy to say, 2 usage or bad input.
+    """  # noqa: D301
+    from convsuite.bench.compare import run_compare
+
+    sys.exit(run_compare(before, after, db))
 
 
 @main.group(name="list")

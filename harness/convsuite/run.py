@@ -26,7 +26,7 @@ from convsuite.lane import Crashed, Lane, Reply, State, TimedOut
 from convsuite.operands import fill
 from convsuite.operations import of
 
-__all__ = ["IMPORT", "OneByOne", "Report", "check", "contradictions", "start"]
+__all__ = ["IMPORT", "OneByOne", "Report", "Work", "check", "contradictions", "digest_of", "outcome_of", "start"]
 
 IMPORT = "(import)"  # the operation, and case id, of an outcome that is about a backend's import
 _WINDOW_CASES = 32
@@ -43,7 +43,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """A case on its way through the window."""
 
     case: Case
@@ -53,6 +53,7 @@ class _Work:
     _expected: dict[Pass, Expected] = field(default_factory=dict)
 
     def expected(self, pass_: Pass) -> Expected:
+        """Return what a pass must give; the reference computes it once."""
         if pass_ not in self._expected:
             self._expected[pass_] = of(self.case).reference(self.case, self.operands, pass_)
         return self._expected[pass_]
@@ -72,7 +73,7 @@ class _Work:
         return sum(a.nbytes for a in (*self.operands, *references, *answers) if isinstance(a, np.ndarray))
 
 
-_Busy = dict[Future[Any], tuple[Lane, _Work | None]]  # what each lane is at: a case, or importing its backend (None)
+_Busy = dict[Future[Any], tuple[Lane, Work | None]]  # what each lane is at: a case, or importing its backend (None)
 
 
 def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
@@ -96,7 +97,7 @@ def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
 
 def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) -> Iterator[Report]:
     """Run every case on every lane that is ready, and yield a report for each as it is complete, in order."""
-    source, window = iter(cases), list[_Work]()
+    source, window = iter(cases), list[Work]()
     busy: _Busy = {}
     exhausted = False
     while True:
@@ -104,7 +105,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
             case = next(source, None)
             exhausted = case is None
             if case is not None:
-                window.append(_Work(case, fill(case)))
+                window.append(Work(case, fill(case)))
         _feed(lanes, window, busy)
         # references are made while the backends are at work
         ready = not busy or any(future.done() for future in busy)
@@ -124,12 +125,12 @@ class OneByOne:
     """Single cases on single lanes, in whatever order; the next lane finds the operands and the reference made."""
 
     def __init__(self) -> None:
-        self._work: _Work | None = None
+        self._work: Work | None = None
 
     def check(self, case: Case, lane: Lane, known: KnownFailures) -> Report:
         """Run one case on one lane."""
         if self._work is None or self._work.case is not case:
-            self._work = _Work(case, fill(case))
+            self._work = Work(case, fill(case))
         work, busy = self._work, _Busy()
         work.begun.discard(lane.name)
         work.replies.pop(lane.name, None)
@@ -172,7 +173,7 @@ def _done(busy: _Busy) -> list[Future[Any]]:
     return []
 
 
-def _feed(lanes: Sequence[Lane], window: list[_Work], busy: _Busy) -> None:
+def _feed(lanes: Sequence[Lane], window: list[Work], busy: _Busy) -> None:
     """Give every idle lane the first case that it has not begun, or a new process where its last one died."""
     working = {lane.name for lane, _ in busy.values()}
     for lane in lanes:
@@ -190,7 +191,7 @@ def _feed(lanes: Sequence[Lane], window: list[_Work], busy: _Busy) -> None:
             busy[lane.run(waiting[0].case, waiting[0].operands)] = (lane, waiting[0])
 
 
-def _take(lane: Lane, work: _Work | None, reply: Reply) -> None:
+def _take(lane: Lane, work: Work | None, reply: Reply) -> None:
     """Note a case's reply; or, where the lane was importing its backend anew, whether that went well."""
     if work is not None:
         work.replies[lane.name] = reply
@@ -201,12 +202,12 @@ def _take(lane: Lane, work: _Work | None, reply: Reply) -> None:
         lane.closed_by = reply
 
 
-def _report(work: _Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
+def _report(work: Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
     outcomes, arrays = [], dict[Pass, list[tuple[Outcome, NDArray[Any]]]]()
     for lane in lanes:
         reply = work.replies[lane.name]
         for pass_, answer in _answers(work.case, reply):
-            outcome = known.judge(_outcome(work, lane, pass_, answer, reply), lane.version.rpartition(" ")[2])
+            outcome = known.judge(outcome_of(work, lane, pass_, answer, reply), lane.version.rpartition(" ")[2])
             outcomes.append(outcome)
             array = answer.array if isinstance(answer, worker.PassAnswer) else None
             # of wrong answers it is known how far off they are; agreement is of right ones
@@ -222,10 +223,10 @@ def _answers(case: Case, reply: Reply) -> list[tuple[Pass, worker.PassAnswer | R
     return [(pass_, reply) for pass_ in case.passes]
 
 
-def _outcome(work: _Work, lane: Lane, pass_: Pass, answer: worker.PassAnswer | Reply, reply: Reply) -> Outcome:
+def outcome_of(work: Work, lane: Lane, pass_: Pass, answer: worker.PassAnswer | Reply, reply: Reply) -> Outcome:
+    """Judge what a lane answered to one pass of a case."""
     status, message, verdict = _status(work, pass_, answer)
     passed = answer if isinstance(answer, worker.PassAnswer) else None
-    array = passed.array if passed else None
     return Outcome(
         case_id=work.case.id,
         operation=work.case.operation,
@@ -239,12 +240,12 @@ def _outcome(work: _Work, lane: Lane, pass_: Pass, answer: worker.PassAnswer | R
         verdict=verdict,
         numerics=passed.numerics if passed and verdict else None,
         reproducible=passed.reproducible if passed else None,
-        digest=_digest(array) if isinstance(array, np.ndarray) else "",
+        digest=digest_of(passed) if passed else "",
         seconds=reply.seconds if isinstance(reply, worker.Answer) else 0.0,
     )
 
 
-def _status(work: _Work, pass_: Pass, answer: worker.PassAnswer | Reply) -> tuple[Status, str, Any]:
+def _status(work: Work, pass_: Pass, answer: worker.PassAnswer | Reply) -> tuple[Status, str, Any]:
     match answer:
         case Crashed(message):
             return Status.CRASH, message, None
@@ -257,7 +258,7 @@ def _status(work: _Work, pass_: Pass, answer: worker.PassAnswer | Reply) -> tupl
     raise TypeError(f"{answer!r} is no answer to a case")
 
 
-def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[Status, str, Any]:
+def _pass_status(work: Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[Status, str, Any]:
     if answer.failure is not None and answer.failure.uncalled:
         return Status.ERROR, f"before the call: {answer.failure.exception}: {answer.failure.message}", None
     declared_not = answer.support.level is Level.UNSUPPORTED
@@ -290,7 +291,7 @@ def _pass_status(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[S
     return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
 
 
-def _judged(work: _Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
+def _judged(work: Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
     """Judge the first answer, and the second where it differs: right once is not right."""
     assert answer.numerics is not None
     expected, dtype = work.expected(pass_), due_dtype(work.case, pass_, answer.dtype)
@@ -309,7 +310,7 @@ def due_dtype(case: Case, pass_: Pass, given: str) -> str:
     return given if given in INDEX_DTYPES else INDEX_DTYPES[0]
 
 
-def _agreements(work: _Work, arrays: dict[Pass, list[tuple[Outcome, NDArray[Any]]]]) -> Iterator[Agreement]:
+def _agreements(work: Work, arrays: dict[Pass, list[tuple[Outcome, NDArray[Any]]]]) -> Iterator[Agreement]:
     for pass_, answered in arrays.items():
         for (left, a), (right, b) in combinations(answered, 2):
             same = left.digest == right.digest or judge.identical(a, b)
@@ -324,7 +325,7 @@ def _agreements(work: _Work, arrays: dict[Pass, list[tuple[Outcome, NDArray[Any]
             )
 
 
-def _units_apart(work: _Work, left: tuple[Outcome, NDArray[Any]], right: tuple[Outcome, NDArray[Any]]) -> float:
+def _units_apart(work: Work, left: tuple[Outcome, NDArray[Any]], right: tuple[Outcome, NDArray[Any]]) -> float:
     pass_, numerics = left[0].pass_, [o.numerics for o, _ in (left, right) if o.numerics is not None]
     return judge.units_apart(left[1], right[1], work.expected(pass_), due_dtype(work.case, pass_, ""), numerics)
 
@@ -350,6 +351,12 @@ def _import_outcome(lane: Lane, reply: Reply) -> Outcome:
         support=Support(Level.NATIVE),
         message=text,
     )
+
+
+def digest_of(answer: worker.PassAnswer) -> str:
+    """Return a digest of an answer's bytes, "" where it is no array: equal digests are the same bits."""
+    array = answer.array
+    return _digest(array) if isinstance(array, np.ndarray) else ""
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -1,8 +1,8 @@
 """The results database: one SQLite file, one transaction a report, so that a killed run keeps all that it had finished.
 
-Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of
-each case
-on each backend), `agreement` (pairs of backends, summed up per operation and pass). An outcome is never overwritten: a
+Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each
+case on each backend), `agreement` (pairs of backends, summed up per operation and pass); of benches also `problem`,
+`timing`, `untimed` and `peak`, which `bench.rows` describes. An outcome is never overwritten: a
 second one of the same pass, case and backend in one run is refused. Only agreement's sums grow, and a run is closed.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from convsuite.bench.rows import SCHEMA as _BENCH_SCHEMA
 from convsuite.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from convsuite.lane import Lane
     from convsuite.run import Report
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION = 0x636F6E76  # "conv"
 _WAIT_S = 10.0  # for another process that writes
 
@@ -59,6 +60,8 @@ CREATE TABLE agreement (
     PRIMARY KEY (run, operation, pass, left, right)
 ) STRICT, WITHOUT ROWID;
 """
+
+_VERSIONS = (_SCHEMA, _BENCH_SCHEMA)  # what each version added
 
 _RUN = """
 INSERT INTO run (
@@ -114,6 +117,11 @@ class Store:
         with self._transaction():
             self.connection.executemany(_OUTCOME, [_outcome_row(run, o) for o in report.outcomes])
             self.connection.executemany(_AGREEMENT, [_agreement_row(run, a) for a in report.agreements])
+
+    def add_rows(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows of a bench, in one transaction; the statements are in `bench.rows`."""
+        with self._transaction():
+            self.connection.executemany(statement, values)
 
     def finish(self, run: int, state: str) -> None:
         """Close a run: `finished`, or `interrupted`."""
@@ -175,8 +183,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     _to_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
-    for statement in () if _tables(connection) else _SCHEMA.split(";"):
-        connection.execute(statement)
+    for schema in _VERSIONS[_pragma(connection, "user_version") :]:
+        for statement in schema.split(";"):
+            connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()

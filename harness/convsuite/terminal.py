@@ -31,7 +31,7 @@ _SHOWN = 40  # findings printed; the rest is counted, and in the database
 _WIDTH = 160  # columns where output goes to a file or a log
 _SAY_EVERY_S = 10.0  # a line of progress where there is no terminal
 
-_LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
+LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 _Column = tuple[Status | None, str, str]  # what is counted (None: suspects), title, style
 _COLUMNS: tuple[_Column, ...] = (
     (Status.PASSED, "passed", "green"),
@@ -100,10 +100,10 @@ def end_quietly() -> NoReturn:
 
 
 @contextmanager
-def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of `total` cases are done: a bar on a terminal, else a line now and then."""
+def progress(console: Console, total: int, unit: str = "case") -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` cases, or other units, are done: a bar on a terminal, else a line now and then."""
     if not console.is_terminal:
-        yield _said(console, total)
+        yield _said(console, total, unit)
         return
     from rich.progress import (
         BarColumn,
@@ -123,11 +123,11 @@ def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("cases", total=total)
-        yield lambda found: bar.update(task, advance=1, description=f"cases ({counted(found, 'finding')})")
+        task = bar.add_task(f"{unit}s", total=total)
+        yield lambda found: bar.update(task, advance=1, description=f"{unit}s ({counted(found, 'finding')})")
 
 
-def _said(console: Console, total: int) -> Callable[[int], None]:
+def _said(console: Console, total: int, unit: str) -> Callable[[int], None]:
     done, begun = 0, time.monotonic()
     last = begun
 
@@ -137,7 +137,7 @@ def _said(console: Console, total: int) -> Callable[[int], None]:
         if time.monotonic() - last > _SAY_EVERY_S:
             last = time.monotonic()
             passed = _duration(last - begun)
-            text = f"{done} of {counted(total, 'case')} after {passed}, {counted(found, 'finding')} so far"
+            text = f"{done} of {counted(total, unit)} after {passed}, {counted(found, 'finding')} so far"
             console.print(text, highlight=False)
 
     return advance
@@ -150,19 +150,17 @@ def _duration(seconds: float) -> str:
 
 def print_versions(console: Console, tally: Tally) -> None:
     """Print what takes part, and its version: without it an outcome is half an answer."""
-    _line(console, ", ".join(f"{name} ({version})" for name, version in tally.versions))
+    line(console, ", ".join(f"{name} ({version})" for name, version in tally.versions))
 
 
 def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = False) -> None:
     """Print the outcome table, the agreement table, every finding, and the first suspects, which are none."""
     if tally.counts:
-        _line(console, "\nOutcomes (one check is one pass of one case)")
-        _print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
+        line(console, "\nOutcomes (one check is one pass of one case)")
+        print_table(console, _outcomes(tally, _COLUMNS), _outcomes(tally, _used(tally)))
     if tally.pairs:
-        _line(
-            console, "Agreement of right answers: share equal bit for bit, and the largest difference in u·B (= none)"
-        )
-        _print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
+        line(console, "Agreement of right answers: share equal bit for bit, and the largest difference in u·B (= none)")
+        print_table(console, _agreement(tally, " "), _agreement(tally, "\n"))
     _print_reasons(console, "Known failures", tally.known, len(tally.known) if verbose else _REASONS)
     if tally.cases == 1:  # who asks for one wants to see what it gives
         for known in tally.as_listed:
@@ -170,32 +168,32 @@ def print_tally(console: Console, tally: Tally, rerun: Rerun, verbose: bool = Fa
     if verbose:
         _print_reasons(console, "Unsupported", tally.lacks, len(tally.lacks))
     for (backend, reason), count in sorted(tally.works_now.items()):
-        _line(console, f"declared unsupported, but right: {backend}: {reason} ({counted(count, 'check')})")
+        line(console, f"declared unsupported, but right: {backend}: {reason} ({counted(count, 'check')})")
     for finding in tally.findings[:_SHOWN]:
         status = finding.outcome.status
         _print_finding(console, finding, rerun, status.value, next(s for own, _, s in _COLUMNS if own is status))
     for text in tally.stale:
-        _line(console, f"\nstale known failure: {text}")
+        line(console, f"\nstale known failure: {text}")
     hidden = tally.found - len(tally.stale) - sum(len(f.passes) for f in tally.findings[:_SHOWN])
     if hidden > 0:
-        _line(console, f"\n… and {counted(hidden, 'more finding')}: all are in the database, and in --json and --junit")
+        line(console, f"\n… and {counted(hidden, 'more finding')}: all are in the database, and in --json and --junit")
     for suspect in tally.suspected:
         _print_finding(console, suspect, rerun, "suspect", "yellow")
     hidden = sum(tally.suspects.values()) - sum(len(s.passes) for s in tally.suspected)
     if hidden > 0:
-        _line(console, f"\n… and {counted(hidden, 'more suspect')}: all are in the database")
+        line(console, f"\n… and {counted(hidden, 'more suspect')}: all are in the database")
 
 
 def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str]], most: int) -> None:
     """Print what outcomes came of, most of them first: backend, count, reason."""
     if not reasons:
         return
-    _line(console, f"\n{title}")
+    line(console, f"\n{title}")
     for (backend, reason), count in reasons.most_common(most):
-        _line(console, f"  {backend}: {count} × {reason}")
+        line(console, f"  {backend}: {count} × {reason}")
     if len(reasons) > most:
         more = counted(len(reasons) - most, "more reason")
-        _line(console, f"  … and {more}: --verbose tells all, with those for unsupported")
+        line(console, f"  … and {more}: --verbose tells all, with those for unsupported")
 
 
 def verdict(tally: Tally) -> str:
@@ -211,7 +209,7 @@ def verdict(tally: Tally) -> str:
     return ", ".join(parts)
 
 
-def _print_table(console: Console, wide: Table, narrow: Table) -> None:
+def print_table(console: Console, wide: Table, narrow: Table) -> None:
     """Print the wide form where it fits, else the narrow one: whole in any case, for a number that is cut misleads."""
     from rich.measure import Measurement
 
@@ -232,7 +230,7 @@ def _outcomes(tally: Tally, columns: tuple[_Column, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(**_LOOK)
+    table = Table(**LOOK)
     table.add_column("operation", no_wrap=True)
     table.add_column("backend", no_wrap=True)
     for _, title, style in columns:
@@ -252,7 +250,7 @@ def _agreement(tally: Tally, between: str) -> Table:
     from rich.text import Text
 
     names = sorted({name for pair in tally.pairs for name in pair})
-    table = Table(**_LOOK)
+    table = Table(**LOOK)
     table.add_column("", no_wrap=True)
     for name in names:
         # a variant's name may break after its colon: the matrix is as wide as there are variants
@@ -284,14 +282,14 @@ def _print_finding(console: Console, finding: Finding, rerun: Rerun, what: str, 
     place = f" ({finding.case.origin.file}:{finding.case.origin.line})" if finding.case else ""
     console.print()
     console.print(what, style=style, end=" ")
-    _line(console, f"{o.case_id}{passes} on {o.backend}{place}")
-    _line(console, f"  {o.message}")
+    line(console, f"{o.case_id}{passes} on {o.backend}{place}")
+    line(console, f"  {o.message}")
     if o.numerics and o.numerics.narrowing:
-        _line(console, f"  judged under: {o.numerics.narrowing}")
+        line(console, f"  judged under: {o.numerics.narrowing}")
     look = f"   look: {rerun.look(o)}" if finding.case and finding.passes[0] is Pass.FORWARD else ""
-    _line(console, f"  rerun: {rerun.line(o)}{look}")
+    line(console, f"  rerun: {rerun.line(o)}{look}")
 
 
-def _line(console: Console, text: str) -> None:
+def line(console: Console, text: str) -> None:
     """Print text as it is: what came from a case or a backend is never markup, and never wrapped apart."""
     console.print(text.translate(_CONTROL), markup=False, emoji=False, highlight=False, soft_wrap=True)

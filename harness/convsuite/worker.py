@@ -129,11 +129,11 @@ def open_backend(name: str, device: str) -> Info | Failure:
             return Failure(
                 exception="ModuleNotFoundError", message=f"its framework is not installed ({error})", missing=True
             )
-        return _failure(error)
+        return failure_of(error)
     except DeviceError as error:
-        return _failure(error, missing=True)
+        return failure_of(error, missing=True)
     except BaseException as error:
-        return _failure(error)
+        return failure_of(error)
     return Info(versions=versions, environment=tuple(cls.environment.items()), import_s=time.perf_counter() - started)
 
 
@@ -152,14 +152,22 @@ def run_case(
 
     `probe` tries also what the backend declares unsupported.
     """
-    if _backend is None:  # the process is new: the one before it died
-        opened = open_backend(name, device)
-        if isinstance(opened, Failure):
-            return opened
-    assert _backend is not None
+    backend = opened(name, device)
+    if isinstance(backend, Failure):
+        return backend
     started = time.perf_counter()
-    passes = tuple(_run(_backend, case, operands, probe))
+    passes = tuple(_run(backend, case, operands, probe))
     return Answer(passes=passes, seconds=time.perf_counter() - started, rss_bytes=_rss_bytes())
+
+
+def opened(name: str, device: str) -> Backend | Failure:
+    """Return this process' backend; where the process is new, because the one before it died, import it."""
+    if _backend is None:
+        info = open_backend(name, device)
+        if isinstance(info, Failure):
+            return info
+    assert _backend is not None
+    return _backend
 
 
 def _run(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
@@ -176,13 +184,13 @@ def _forward(
     backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], pass_: Pass, probe: bool
 ) -> PassAnswer:
     """Run the operation itself, or that part of it that gives the indices."""
-    support, failure = _declared(backend, case, pass_)
+    support, failure = declared_support(backend, case, pass_)
     if failure or (support.level == "unsupported" and not probe):
         return PassAnswer(pass_=pass_, support=support, failure=failure)
     inputs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
     try:
-        function = _compiled(pass_.role, case, lambda: backend.forward(case, _method(case, pass_)))
-        native, failure = _converted(backend, case, inputs)
+        function = compiled(pass_.role, case, lambda: backend.forward(case, method_of(case, pass_)))
+        native, failure = converted(backend, case, inputs)
         if failure:
             return PassAnswer(pass_=pass_, support=support, failure=failure)
         before = _seen(backend, case, native)
@@ -191,19 +199,19 @@ def _forward(
             return PassAnswer(pass_=pass_, support=support)
         second = _finished(backend, function(*native))
         wrote_into = _changed(case, before, _seen(backend, case, native))
-        return _answered(backend, case, pass_, support, (first, second), wrote_into)
+        return answered(backend, case, pass_, support, (first, second), wrote_into)
     except BaseException as error:
-        return PassAnswer(pass_=pass_, support=support, failure=_failure(error))
+        return PassAnswer(pass_=pass_, support=support, failure=failure_of(error))
 
 
 def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic], ...], probe: bool) -> list[PassAnswer]:
     wanted = [p for p in case.passes if p.gradient]
-    support, failure = _declared(backend, case, wanted[0])
+    support, failure = declared_support(backend, case, wanted[0])
     if failure or (support.level == "unsupported" and not probe):
         return [PassAnswer(pass_=p, support=support, failure=failure) for p in wanted]
     roles = [o.role for o in case.operands[:-1]]
     try:
-        function = _compiled("backward", case, lambda: backend.backward(case))
+        function = compiled("backward", case, lambda: backend.backward(case))
         native = [backend.to_native(a.copy(), o, case) for o, a in zip(case.operands, operands, strict=True)]
         before = _seen(backend, case, native)
         first, second = ([_finished(backend, g) for g in function(native[:-1], native[-1])] for _ in range(2))
@@ -211,7 +219,7 @@ def _backward(backend: Backend, case: Case, operands: tuple[NDArray[np.generic],
             raise TypeError(f"returned {len(first)} gradients for {len(roles)} operands")
         wrote_into = _changed(case, before, _seen(backend, case, native))
     except BaseException as error:
-        return [PassAnswer(pass_=p, support=support, failure=_failure(error)) for p in wanted]
+        return [PassAnswer(pass_=p, support=support, failure=failure_of(error)) for p in wanted]
     pairs = [(first[roles.index(p.role)], second[roles.index(p.role)]) for p in wanted]
     return [_gradient(backend, case, p, support, pair, wrote_into) for p, pair in zip(wanted, pairs, strict=True)]
 
@@ -220,12 +228,12 @@ def _gradient(
     backend: Backend, case: Case, pass_: Pass, support: Support, pair: tuple[Any, Any], wrote_into: tuple[str, ...]
 ) -> PassAnswer:
     try:
-        return _answered(backend, case, pass_, support, pair, wrote_into)
+        return answered(backend, case, pass_, support, pair, wrote_into)
     except BaseException as error:
-        return PassAnswer(pass_=pass_, support=support, failure=_failure(error))
+        return PassAnswer(pass_=pass_, support=support, failure=failure_of(error))
 
 
-def _answered(
+def answered(
     backend: Backend, case: Case, pass_: Pass, support: Support, pair: tuple[Any, Any], wrote_into: tuple[str, ...]
 ) -> PassAnswer:
     """Bring both runs' results back; the second only where it differs."""
@@ -245,28 +253,28 @@ def _answered(
     )
 
 
-def _converted(
+def converted(
     backend: Backend, case: Case, inputs: Sequence[tuple[Operand, NDArray[np.generic]]]
 ) -> tuple[list[Any], Failure | None]:
     """Return the operands as the framework takes them; one that cannot be had is an error of the backend's."""
     try:
         return [backend.to_native(array.copy(), operand, case) for operand, array in inputs], None
     except BaseException as error:
-        return [], _failure(error, uncalled=True)
+        return [], failure_of(error, uncalled=True)
 
 
-def _method(case: Case, pass_: Pass) -> str:
+def method_of(case: Case, pass_: Pass) -> str:
     """Return the name of the backend's method that computes a pass; gradients are those of the operation's."""
     return f"{case.operation}_indices" if pass_.role == "indices" else case.operation
 
 
-def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
+def declared_support(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failure | None]:
     """Return the backend's declaration; one that raises while declaring is an error of that backend."""
     from convsuite import declared
     from convsuite.case import Level, Pass, Support
 
-    if not hasattr(backend, _method(case, pass_)):
-        return Support.unsupported(f"has no {_method(case, pass_)}"), None
+    if not hasattr(backend, method_of(case, pass_)):
+        return Support.unsupported(f"has no {method_of(case, pass_)}"), None
     try:
         support = declared.support(backend.support(case))
         if pass_ is not Pass.FORWARD and support.level is not Level.UNSUPPORTED:
@@ -274,11 +282,11 @@ def _declared(backend: Backend, case: Case, pass_: Pass) -> tuple[Support, Failu
             more = declared.support(own(case))
             support = more if more.level is not Level.NATIVE else support
     except BaseException as error:
-        return Support.native(), _failure(error, uncalled=True)
+        return Support.native(), failure_of(error, uncalled=True)
     return support, None
 
 
-def _compiled(which: str, case: Case, build: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+def compiled(which: str, case: Case, build: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     """Return the function of a geometry, from the last few where it is among them."""
     from convsuite.case import geometry
 
@@ -344,7 +352,8 @@ def _changed(case: Case, before: Sequence[Any], after: Sequence[Any]) -> tuple[s
     )
 
 
-def _failure(error: BaseException, missing: bool = False, uncalled: bool = False) -> Failure:
+def failure_of(error: BaseException, missing: bool = False, uncalled: bool = False) -> Failure:
+    """Return an exception as text, with the place in the backend's own code where it broke there."""
     try:
         text = str(error)
     except Exception:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Function, Gradient, Native
+from convsuite.backend import Function, Gradient, GradientCall, Native
 from convsuite.case import Case, Numerics, Operand, Pass
 from convsuite.errors import DeviceError
 from convsuite_backends import _layout
@@ -100,6 +101,24 @@ class JaxArrays(Framework):
             return jax.vjp(function, *operands)[1](grad_output)  # type: ignore[no-any-return]
 
         return gradients
+
+    def gradient_of(self, case: Case, pass_: Pass) -> GradientCall:
+        """Return the vector-Jacobian product to one operand; under jit XLA drops what of the forward pass it needs not.
+
+        Op by op the forward pass is part of each call.
+        """
+        import jax
+
+        function, number = partial(getattr(self, case.operation), case), self.role_number(case, pass_)
+
+        def gradient(operands: Sequence[Native], grad_output: Native) -> Native:
+            def of_one(operand: Native) -> Native:
+                return function(*operands[:number], operand, *operands[number + 1 :])
+
+            return jax.vjp(of_one, operands[number])[1](grad_output)[0]
+
+        compiled = self.compile(gradient, case)
+        return lambda operands, grad_output: lambda: compiled(operands, grad_output)
 
     def _count_geometry(self) -> None:
         import jax

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Function, Gradient, Native
+from convsuite.backend import Function, Gradient, GradientCall, Native
 from convsuite.case import Case, Numerics, Pass
 from convsuite.errors import DeviceError
 from convsuite_backends._framework import ChannelsLast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Callable, Mapping, Sequence, Set
 
     import numpy as np
     from numpy.typing import NDArray
@@ -99,6 +99,24 @@ class TensorFlowArrays(ChannelsLast):
             return tape.gradient(y, operands, output_gradients=grad_output)  # type: ignore[no-any-return]
 
         return gradients
+
+    def gradient_of(self, case: Case, pass_: Pass) -> GradientCall:
+        """Return a persistent tape's gradient to one operand: what the forward pass recorded is kept.
+
+        TensorFlow's gradient of a convolution computes those to the input and to the weight whichever is asked for.
+        """
+        import tensorflow as tf
+
+        function, number = self.forward(case), self.role_number(case, pass_)
+
+        def bind(operands: Sequence[Native], grad_output: Native) -> Callable[[], Native]:
+            operand = operands[number]
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(operand)
+                y = function(*operands)
+            return lambda: tape.gradient(y, operand, output_gradients=grad_output)
+
+        return bind
 
 
 def _onednn_dtypes() -> frozenset[str]:

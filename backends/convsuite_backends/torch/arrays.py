@@ -7,13 +7,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from convsuite.backend import Function, Gradient, Native
+from convsuite.backend import Function, Gradient, GradientCall, Native
 from convsuite.case import Case, Numerics, Operand, Pass
 from convsuite.errors import DeviceError
 from convsuite_backends._framework import Framework
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -95,6 +95,52 @@ class TorchArrays(Framework):
             return torch.autograd.grad(function(*leaves), leaves, grad_output)  # type: ignore[no-any-return]
 
         return gradients
+
+    def gradient_of(self, case: Case, pass_: Pass) -> GradientCall:
+        """Return autograd's backward pass alone, to one operand: the graph of the forward pass is kept."""
+        import torch
+
+        function, number = self.forward(case), self.role_number(case, pass_)
+
+        def bind(operands: Sequence[Native], grad_output: Native) -> Callable[[], Native]:
+            leaves = [operand.detach().requires_grad_(at == number) for at, operand in enumerate(operands)]
+            y = function(*leaves)
+            return lambda: torch.autograd.grad(y, leaves[number], grad_output, retain_graph=True)[0]
+
+        return bind
+
+    def cache_flush(self) -> Callable[[], None] | None:
+        """Return a call that overwrites twice the GPU's second-level cache."""
+        import torch
+
+        if not self._on_gpu:
+            return None
+        size = 2 * torch.cuda.get_device_properties(self.device).L2_cache_size
+        held = torch.empty(size, dtype=torch.int8, device=self.device)
+
+        def flush() -> None:
+            held.zero_()
+            torch.cuda.synchronize(self.device)
+
+        return flush
+
+    def device_clock(self) -> Callable[[Callable[[], Native], int], float] | None:
+        """Return the time between two CUDA events around the launches, in seconds."""
+        import torch
+
+        if not self._on_gpu:
+            return None
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+        def passed(launch: Callable[[], Native], number: int) -> float:
+            begin.record()
+            for _ in range(number):
+                launch()
+            end.record()
+            end.synchronize()
+            return float(begin.elapsed_time(end)) / 1e3
+
+        return passed
 
 
 def laid_out(tensor: Native, memory_format: str) -> Native:

@@ -1,0 +1,289 @@
+"""One `convsuite bench` from its options to its exit code."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convsuite import casefile, checking, environment, known, run, terminal
+from convsuite.bench import engine, exports, rows, table
+from convsuite.bench.estimate import is_unstable
+from convsuite.bench.machine import Peaks
+from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
+from convsuite.bench.summary import Row, Times, suite_of
+from convsuite.case import Pass, Status
+from convsuite.errors import ConvsuiteError, SelectorError
+from convsuite.operations import of
+from convsuite.store import Store, open_store
+from convsuite.timing import QUICK, STANDARD
+from convsuite.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from convsuite.case import Case
+    from convsuite.lane import Lane
+
+SMOKE = "bench_smoke"
+_LEVEL = "large"  # what is named is taken at any level
+_UNTIMED_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for, as the command line understood it."""
+
+    selectors: tuple[str, ...]
+    folders: tuple[Path, ...]
+    backends: tuple[str, ...]
+    base: str | None
+    threads: tuple[int, ...]
+    device: str
+    passes: tuple[str, ...]
+    cold: bool
+    processes: int | None
+    quick: bool
+    db: Path
+    as_json: bool
+    timeout_s: float
+    command: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """A bench under way."""
+
+    request: Request
+    plan: engine.Plan
+    base: str
+    console: Console
+    store: Store
+    number: int
+    problems: dict[str, rows.Problem]
+    timings: list[Timing] = field(default_factory=list)
+    peaks: list[Peaks] = field(default_factory=list)
+    judged: set[tuple[str, Pass, str]] = field(default_factory=set)
+    ready: list[Lane] | None = None  # the backends that take part, once they have started
+    untimed: list[engine.Untimed] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def times(self) -> Times:
+        """All times so far."""
+        return Times(timings=tuple(self.timings), problems=self.problems, peaks=tuple(self.peaks))
+
+
+def run_bench(request: Request) -> int:
+    """Do it all and return the exit code: 0, 1 where an answer was wrong, 130 interrupted; bad input raises."""
+    if not 0 < request.timeout_s < math.inf:
+        raise ConvsuiteError(f"--timeout {request.timeout_s:g}: give a number of seconds above 0")
+    plan, base = _plan(request)
+    console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(request.db)))
+        workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-")))
+        stack.enter_context(checking.ended_as_by_ctrl_c())
+        here = environment.observe(plan.threads[0], checking.folder_of(request.folders))
+        problems = {case.id: rows.problem_of(case, of(case).work(case)) for case in plan.cases}
+        number = store.begin(here, request.command)
+        store.add_rows(rows.ADD_PROBLEM, [rows.problem_row(number, p) for p in problems.values()])
+        session = _Session(
+            request=request, plan=plan, base=base, console=console, store=store, number=number, problems=problems
+        )
+        state = _recorded(session, workdir)
+    return 130 if state == "interrupted" else int(bool(session.wrong))
+
+
+def _recorded(session: _Session, workdir: Path) -> str:
+    state = "stopped"
+    try:
+        state = _interruptible(session, workdir)
+    finally:
+        session.store.finish(session.number, state)
+        _summarize(session, state)
+    return state
+
+
+def _interruptible(session: _Session, workdir: Path) -> str:
+    try:
+        _run(session, workdir)
+    except KeyboardInterrupt:
+        session.console.print("interrupted; what was finished is kept", style="yellow")
+        return "interrupted"
+    return "finished"
+
+
+def _plan(request: Request) -> tuple[engine.Plan, str]:
+    entries = checking.choose(request.backends, all_variants=False)
+    names = list(dict.fromkeys(entry.name for entry in entries))
+    if request.base is not None:
+        names = list(dict.fromkeys([*names, *(e.name for e in checking.choose((request.base,), all_variants=False))]))
+    base = request.base or (request.backends[0] if request.backends else "torch" if "torch" in names else names[0])
+    cases, passes = _cases(request), tuple(Pass(name) for name in request.passes)
+    modes = (HOT, *((COLD,) if request.cold else ()), *((THROUGHPUT, DEVICE) if request.device != "cpu" else ()))
+    smoke = all(suite_of(case.id) == SMOKE for case in cases)
+    plan = engine.Plan(
+        cases=cases,
+        passes=passes,
+        backends=tuple(names),
+        device=request.device,
+        threads=tuple(dict.fromkeys(request.threads)),
+        modes=modes,
+        method=QUICK if request.quick else STANDARD,
+        processes=request.processes or (1 if smoke or request.quick else engine.PROCESSES),
+        timeout_s=request.timeout_s,
+    )
+    if not plan.total:
+        raise SelectorError(f"no case of the selection has the pass {', '.join(request.passes)}")
+    return plan, base
+
+
+def _cases(request: Request) -> tuple[Case, ...]:
+    """Return the cases that were selected and can be timed: a name alone is a suite's."""
+    texts = [_selector(text) for text in request.selectors] or ([] if request.folders else [f"*/{SMOKE}/*"])
+    _, cases = casefile.selected(request.folders, texts, _LEVEL)
+    valid = tuple(case for case in cases if case.expect.error is None)
+    if not valid:
+        raise SelectorError("all cases of the selection are to be refused: there is nothing to time")
+    return valid
+
+
+def _selector(text: str) -> str:
+    if any(mark in text for mark in "/=*?["):
+        return text
+    return f"*/{SMOKE if text == 'smoke' else text}/*"
+
+
+def _run(session: _Session, workdir: Path) -> None:
+    plan, console = session.plan, session.console
+    failures = known.load(checking.known_folders(session.request.folders), environment.cpu_flags())
+    turns = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
+    line = f"{counted(len(plan.cases), 'problem')}, {turns} of each of {', '.join(plan.backends)}"
+    terminal.line(console, line)
+    with terminal.progress(console, plan.total, "turn") as advance:
+        for event in engine.bench(plan, failures, workdir):
+            _take(session, event, advance)
+
+
+def _take(session: _Session, event: engine.Event, advance: Callable[[int], None]) -> None:
+    """Record an event, and show what it completes."""
+    store, number = session.store, session.number
+    match event:
+        case engine.Started():
+            _started(session, event)
+        case Peaks():
+            session.peaks.append(event)
+            store.add_rows(rows.ADD_PEAK, [rows.peak_row(number, event)])
+        case Timing():
+            session.timings.append(event)
+            store.add_rows(rows.ADD_TIMING, [rows.timing_row(number, event)])
+        case engine.Untimed():
+            _untimed(session, event)
+        case engine.Judged():
+            _judged(session, event)
+        case engine.Turn():
+            advance(len(session.wrong))
+        case engine.Complete():
+            _show(session, event.case, event.pass_)
+
+
+def _started(session: _Session, event: engine.Started) -> None:
+    """Record who takes part, once; a later round has the same, or tells in its cells why not."""
+    if session.ready is not None:
+        return
+    request, console = session.request, session.console
+    session.store.add_lanes(session.number, list(event.lanes))
+    session.ready = [lane for lane in event.lanes if lane.info is not None]
+    for report in event.reports:
+        session.store.add(session.number, report)
+        session.wrong += [f"{o.backend}: {o.message}" for o in report.outcomes]
+    named = (*request.backends, *((request.base,) if request.base else ()))
+    checking.tell_absent(named, request.device, console, event.lanes, session.ready)
+    terminal.line(console, ", ".join(f"{lane.name} ({lane.version})" for lane in session.ready))
+
+
+def _judged(session: _Session, event: engine.Judged) -> None:
+    """Record an answer that was judged; of a cell the first, and any that is wrong is told."""
+    outcome = event.outcome
+    key = (outcome.case_id, outcome.pass_, outcome.backend)
+    if key not in session.judged:
+        session.judged.add(key)
+        session.store.add(session.number, run.Report(case=None, outcomes=(outcome,)))
+    if outcome.status is Status.PASSED:
+        return
+    cell = Cell(
+        case_id=outcome.case_id, pass_=outcome.pass_, backend=outcome.backend, device=outcome.device,
+        threads=event.threads, mode=HOT,
+    )  # fmt: skip
+    said = f"{outcome.status.value}: {outcome.message or outcome.known}"
+    _untimed(session, engine.Untimed(cell=cell, reason=said, wrong=outcome.finding))
+
+
+def _untimed(session: _Session, event: engine.Untimed) -> None:
+    session.untimed.append(event)
+    session.store.add_rows(rows.ADD_UNTIMED, [rows.untimed_row(session.number, event)])
+    if event.wrong:
+        session.wrong.append(event.reason)
+
+
+def _show(session: _Session, case: Case, pass_: Pass) -> None:
+    """Print the table of a pass of a problem that has had all its turns."""
+    if not session.request.as_json:
+        shown = [row for row in session.times.rows(session.base, [case.id]) if row.cell.pass_ is pass_]
+        if shown:
+            table.print_problem(session.console, _ordered(session, shown), session.base)
+
+
+def _ordered(session: _Session, shown: list[Row]) -> list[Row]:
+    names = session.plan.backends
+    return sorted(shown, key=lambda row: (row.cell.threads, row.cell.mode != HOT, names.index(row.cell.backend)))
+
+
+def _summarize(session: _Session, state: str) -> None:
+    """Tell what the run came to, or has come to so far."""
+    console, times = session.console, session.times
+    if session.request.as_json:
+        for row in times.rows(session.base):
+            print(exports.json_row(row))  # noqa: T201 - standard output is what --json is for
+    elif session.timings:
+        names = session.plan.backends
+        totals = sorted(times.totals(session.base), key=lambda t: (t.suite, t.cell.pass_, names.index(t.cell.backend)))
+        table.print_totals(console, totals, session.base)
+    _tell_untimed(session)
+    unstable = sum(map(is_unstable, times.cells.values()))
+    ended = "" if state == "finished" else f"{state}: "
+    parts = [f"{counted(len(times.cells), 'time')}, {unstable} unstable"]
+    parts += [counted(len(session.wrong), "finding")] if session.wrong else []
+    style = "red" if session.wrong else "yellow" if ended or unstable else "green"
+    console.print()
+    console.print(ended + ", ".join(parts), style=style, highlight=False, soft_wrap=True)
+    db = shlex.quote(str(session.request.db))
+    again = f"convsuite bench compare {session.number} OTHER" + ("" if db == "convsuite.db" else f" --db {db}")
+    terminal.line(console, f"run {session.number} in {db}   compare with another run: {again}")
+
+
+def _tell_untimed(session: _Session) -> None:
+    """Print why cells have no time: each reason once, wrong answers first, with the command that looks into them."""
+    reasons: dict[tuple[bool, str, str], list[Cell]] = {}
+    for untimed in session.untimed:
+        key = (not untimed.wrong, untimed.cell.backend, untimed.reason)
+        reasons.setdefault(key, []).append(untimed.cell)
+    if reasons:
+        terminal.line(session.console, "\nWithout a time")
+    for (right, backend, reason), cells in sorted(reasons.items())[:_UNTIMED_SHOWN]:
+        terminal.line(session.console, f"  {backend}: {counted(len(cells), 'cell')}: {reason}")
+        if not right:
+            words = ["convsuite", "check", cells[0].case_id, "--backend", backend]
+            words += [word for folder in session.request.folders for word in ("--cases", str(folder))]
+            terminal.line(session.console, f"    look: {shlex.join(words)}")
+    if len(reasons) > _UNTIMED_SHOWN:
+        more = counted(len(reasons) - _UNTIMED_SHOWN, "more reason")
+        terminal.line(session.console, f"  … and {more}: in the database")

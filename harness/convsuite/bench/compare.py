@@ -1,0 +1,152 @@
+"""Two runs compared, cell by cell: what became slower, what faster, and what nobody can say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from convsuite import terminal
+from convsuite.bench import rows, table, units
+from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, ratio_of_runs
+from convsuite.bench.records import Cell, Timing
+from convsuite.bench.summary import Times
+from convsuite.errors import StoreError
+from convsuite.store import Store, open_store
+from convsuite.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+EXIT_REGRESSION = 3
+EXIT_NOISY = 4
+_ABOUT = ("platform", "python", "numpy", "convsuite", "cpu", "cases_revision")
+_RUNS = "SELECT id FROM run WHERE EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id) ORDER BY id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two runs."""
+
+    name: str
+    times: Times
+    about: tuple[tuple[str, str], ...]  # what may explain a difference: platform, versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One cell in both runs; `ratio` is the second's time over the first's: above 1 is slower."""
+
+    cell: Cell
+    before_s: float
+    after_s: float
+    ratio: Ratio
+
+    @property
+    def open(self) -> bool:
+        """True where it may have become slower by more than 5 %, and may not."""
+        high = self.ratio.interval[1]
+        return self.ratio.verdict in (Verdict.NOISY, Verdict.ONE_PROCESS) or (
+            self.ratio.verdict is Verdict.UNSURE and not high <= 1 + DIFFERENCE
+        )
+
+
+def run_compare(before: str, after: str, db: Path) -> int:
+    """Compare two runs and return the exit code: 0, 3 where something became slower, 4 where noise hides it."""
+    one, other = side(before, db), side(after, db)
+    changes = sorted(changed(one.times.cells, other.times.cells), key=lambda c: -c.ratio.value)
+    if not changes:
+        alike = "same case, pass, backend, threads and mode"
+        raise StoreError(f"{one.name} and {other.name} have no time in common ({alike})")
+    console = terminal.console_for(sys.stdout)
+    _print(console, one, other, changes)
+    if any(c.ratio.verdict is Verdict.SLOWER for c in changes):
+        return EXIT_REGRESSION
+    return EXIT_NOISY if any(c.open for c in changes) else 0
+
+
+def side(text: str, db: Path) -> Side:
+    """Return a run that is named by its number, by `last`, or by FILE:NUMBER. Raise StoreError where there is none."""
+    file, _, number = text.rpartition(":")
+    path = Path(file) if file else db
+    if not path.is_file():
+        raise StoreError(f"{path}: there is no such database; name it with --db, or write FILE:RUN")
+    with closing(open_store(path)) as store:
+        run = _number(store, path, number)
+        found = Times(
+            timings=tuple(rows.timings_of(store.rows(rows.TIMINGS, (run,)))),
+            problems={p.case_id: p for p in rows.problems_of(store.rows(rows.PROBLEMS, (run,)))},
+        )
+        return Side(name=f"run {run}" if path == db else f"{path}:{run}", times=found, about=tuple(_about(store, run)))
+
+
+def changed(before: dict[Cell, tuple[Timing, ...]], after: dict[Cell, tuple[Timing, ...]]) -> Iterator[Change]:
+    """Yield the cells that both runs have."""
+    for cell, old in before.items():
+        if new := after.get(cell):
+            yield Change(
+                cell=cell,
+                before_s=median(t.median for t in old),
+                after_s=median(t.median for t in new),
+                ratio=ratio_of_runs(new, old),
+            )
+
+
+def _number(store: Store, path: Path, text: str) -> int:
+    known = [row[0] for row in store.rows(_RUNS)]
+    if text == "last" and known:
+        return int(known[-1])
+    if not text.isdecimal() or int(text) not in known:
+        has = f"it has times of run {', '.join(map(str, known))}" if known else "no run in it has times"
+        raise StoreError(f"{path}: no bench is run {text!r}; {has} (`convsuite bench` makes one)")
+    return int(text)
+
+
+def _about(store: Store, run: int) -> Iterator[tuple[str, str]]:
+    (row,) = store.rows("SELECT * FROM run WHERE id = ?", (run,))
+    yield from ((name, str(row[name])) for name in _ABOUT)
+    yield from ((r["name"], r["versions"]) for r in store.rows("SELECT * FROM backend WHERE run = ?", (run,)))
+
+
+def _print(console: Console, one: Side, other: Side, changes: Sequence[Change]) -> None:
+    terminal.line(console, f"{other.name} against {one.name}: time after / time before, above 1 is slower")
+    was, now = dict(one.about), dict(other.about)
+    for name in was:
+        if name in now and was[name] != now[name]:
+            terminal.line(console, f"  {name} differs: {was[name]} → {now[name]}")
+    shown = _table(changes)
+    terminal.print_table(console, shown, shown)
+    by = {v: sum(c.ratio.verdict is v for c in changes) for v in Verdict}
+    parts = ", ".join(f"{n} {verdict.value}" for verdict, n in by.items() if n)
+    terminal.line(console, f"\n{counted(len(changes), 'time')} in both runs: {parts}")
+    for name, only in ((one.name, set(one.times.cells) - set(other.times.cells)),
+                       (other.name, set(other.times.cells) - set(one.times.cells))):  # fmt: skip
+        if only:
+            terminal.line(console, f"{counted(len(only), 'time')} only in {name}")
+    if not by[Verdict.SLOWER] and any(c.open for c in changes):
+        number = sum(c.open for c in changes)
+        terminal.line(console, f"too noisy to say of {number}: run both again, on a machine with nothing else to do")
+
+
+def _table(changes: Sequence[Change]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len({change.cell.threads for change in changes}) > 1
+    found = Table(**terminal.LOOK)
+    for title in ("case", "pass", "backend"):
+        found.add_column(title, no_wrap=True)
+    for title in ("before", "after", "after / before"):
+        found.add_column(title, justify="right", no_wrap=True)
+    found.add_column("", no_wrap=True)
+    for c in changes:
+        found.add_row(
+            Text(c.cell.case_id), c.cell.pass_.value, Text(table.label(c.cell, several)), units.seconds(c.before_s),
+            units.seconds(c.after_s), *table.ratio_cells(c.ratio),
+        )  # fmt: skip
+    return found

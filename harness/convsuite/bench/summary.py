@@ -1,0 +1,120 @@
+"""What the times of a run come to: cell by cell, with work and shares of the machine's peaks, and suite by suite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import median
+from typing import TYPE_CHECKING
+
+from convsuite.bench.estimate import Estimate, Ratio, estimate, mean_ratio, ratio
+
+if TYPE_CHECKING:
+    from convsuite.bench.machine import Peaks
+    from convsuite.bench.records import Cell, Timing
+    from convsuite.bench.rows import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A cell with all that is shown of it."""
+
+    cell: Cell
+    problem: Problem
+    estimate: Estimate
+    flops: float  # FLOP/s
+    bytes: float  # bytes/s, by what must be read and written at least
+    peak_share: float | None  # of the machine's matrix product
+    copy_share: float | None
+    ratio: Ratio | None  # to the base's time; None for the base itself, and where it has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """A suite in one pass, number of threads and mode, on one backend."""
+
+    suite: str
+    cell: Cell  # any of its cells: pass, backend, device, threads and mode are those of all
+    seconds: float  # Σ repeats × median
+    problems: int
+    of: int  # problems that any backend has a time of
+    ratio: Ratio | None  # geometric mean of the ratios, over the problems that both have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """All times of a run, or those so far."""
+
+    timings: tuple[Timing, ...]
+    problems: dict[str, Problem]
+    peaks: tuple[Peaks, ...] = ()
+
+    @cached_property
+    def cells(self) -> dict[Cell, tuple[Timing, ...]]:
+        """Each cell's times, one a process."""
+        found: dict[Cell, list[Timing]] = {}
+        for timing in self.timings:
+            found.setdefault(timing.cell, []).append(timing)
+        return {cell: tuple(times) for cell, times in found.items()}
+
+    def rows(self, base: str, case_ids: Iterable[str] | None = None) -> Iterator[Row]:
+        """Yield the cells, of some cases or of all, in the order in which they were first timed."""
+        wanted = None if case_ids is None else set(case_ids)
+        for cell, times in self.cells.items():
+            if wanted is None or cell.case_id in wanted:
+                yield self._row(cell, times, self.cells.get(replace(cell, backend=base)), base)
+
+    def totals(self, base: str) -> Iterator[Total]:
+        """Yield what suites come to."""
+        groups: dict[tuple[str, Cell], list[Cell]] = {}
+        for cell in self.cells:
+            suite = suite_of(cell.case_id)
+            groups.setdefault((suite, replace(cell, case_id="")), []).append(cell)
+        for (suite, _), cells in groups.items():
+            yield self._total(suite, cells, base)
+
+    def _total(self, suite: str, cells: list[Cell], base: str) -> Total:
+        pairs = [(self.cells[c], self.cells.get(replace(c, backend=base), ())) for c in cells]
+        both = [(times, theirs) for times, theirs in pairs if theirs]
+        alike = {replace(c, backend="") for c in cells[:1]}
+        of = {
+            c.case_id
+            for c in self.cells
+            if suite_of(c.case_id) == suite and replace(c, backend="", case_id=cells[0].case_id) in alike
+        }
+        return Total(
+            suite=suite,
+            cell=cells[0],
+            seconds=sum(self.problems[c.case_id].repeats * median(t.median for t in self.cells[c]) for c in cells),
+            problems=len(cells),
+            of=len(of),
+            ratio=mean_ratio(both) if both and cells[0].backend != base else None,
+        )
+
+    def _row(self, cell: Cell, times: Sequence[Timing], theirs: Sequence[Timing] | None, base: str) -> Row:
+        problem, found = self.problems[cell.case_id], estimate(times)
+        flops, moved = problem.flops / found.median, problem.bytes / found.median
+        peaks = [p for p in self.peaks if p.threads == cell.threads and cell.device == "cpu"]
+        dtype = "float64" if problem.dtype == "float64" else "float32"  # in which halves are computed, too
+        return Row(
+            cell=cell,
+            problem=problem,
+            estimate=found,
+            flops=flops,
+            bytes=moved,
+            peak_share=_share(flops, [p.flops for p in peaks if p.dtype == dtype]),
+            copy_share=_share(moved, [p.bytes for p in peaks]),
+            ratio=ratio(times, theirs) if theirs and cell.backend != base else None,
+        )
+
+
+def suite_of(case_id: str) -> str:
+    """Return the suite of a case: the file that it is in."""
+    parts = case_id.split("/")
+    return parts[1] if len(parts) > 2 else case_id
+
+
+def _share(rate: float, peaks: list[float]) -> float | None:
+    return rate / max(peaks) if peaks and math.isfinite(rate) else None

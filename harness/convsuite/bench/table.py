@@ -1,0 +1,109 @@
+"""What a bench looks like on a terminal: a table for each problem, the totals, and what has no time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from convsuite.bench import units
+from convsuite.bench.estimate import Ratio, Verdict
+from convsuite.bench.records import HOT
+from convsuite.terminal import LOOK, line, print_table
+from convsuite.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from convsuite.bench.records import Cell
+    from convsuite.bench.summary import Row, Total
+
+_STYLES = {
+    Verdict.FASTER: "green",
+    Verdict.SLOWER: "red",
+    Verdict.NOISY: "yellow",
+}
+
+
+def print_problem(console: Console, rows: Sequence[Row], base: str) -> None:
+    """Print one pass of one problem: a row for each backend, thread count and mode."""
+    problem, pass_ = rows[0].problem, rows[0].cell.pass_.value
+    work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
+    often = f", {problem.repeats} times in its network" if problem.repeats > 1 else ""
+    line(console, f"\n{problem.case_id} [{pass_}] {problem.dtype}, {work}{often}")
+    several = len({row.cell.threads for row in rows}) > 1
+    print_table(console, _problem(rows, base, several, wide=True), _problem(rows, base, several, wide=False))
+    for row in rows:
+        if row.estimate.unstable:
+            line(console, f"  ~ {label(row.cell, several)} is unstable: {'; '.join(row.estimate.unstable)}")
+
+
+def print_totals(console: Console, totals: Sequence[Total], base: str) -> None:
+    """Print what each suite comes to, weighted by how often its network has each layer."""
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len({total.cell.threads for total in totals}) > 1
+    table = Table(**LOOK)
+    for title in ("suite", "pass", "backend"):
+        table.add_column(title, no_wrap=True)
+    for title in ("problems", "Σ repeats × median", f"× {base}, geometric mean", ""):
+        table.add_column(title, justify="right", no_wrap=True)
+    for total in totals:
+        part = f"{total.problems} of {total.of}" if total.problems < total.of else f"{total.problems}"
+        table.add_row(
+            Text(total.suite), total.cell.pass_.value, Text(label(total.cell, several)), part,
+            units.seconds(total.seconds), *_or_base(total.ratio, total.cell.backend == base),
+        )  # fmt: skip
+    line(console, "\nTotals")
+    print_table(console, table, table)
+
+
+def label(cell: Cell, several: bool) -> str:
+    """Return a cell's backend, with what tells it from the others: threads where there are several, the mode."""
+    threads = f", {counted(cell.threads, 'thread')}" if several else ""
+    mode = "" if cell.mode == HOT else f", {cell.mode}"
+    return f"{cell.backend}{threads}{mode}"
+
+
+def _problem(rows: Sequence[Row], base: str, several: bool, wide: bool) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(**LOOK)
+    table.add_column("backend", no_wrap=True)
+    for title in ("median", "spread", "GFLOP/s", "of peak", "GB/s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("of copy", "fastest", "first call", "memory") if wide else ():
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(f"× {base}", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        e = row.estimate
+        mark = "~" if e.unstable else ""
+        memory = "–" if e.memory_bytes is None else units.count(e.memory_bytes, "B")
+        more = [units.share(row.copy_share), units.seconds(e.minimum), units.seconds(e.first_s), memory] if wide else []
+        table.add_row(
+            Text(label(row.cell, several)), f"{mark}{units.seconds(e.median)}", f"{e.spread:.1%}",
+            units.digits(row.flops / 1e9), units.share(row.peak_share), units.digits(row.bytes / 1e9), *more,
+            *_or_base(row.ratio, row.cell.backend == base), style="yellow" if e.unstable else "",
+        )  # fmt: skip
+    return table
+
+
+def ratio_cells(ratio: Ratio) -> tuple[Text, Text]:
+    """Return a ratio with its interval, and what may be said of it."""
+    from rich.text import Text
+
+    low, high = ratio.interval
+    between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+    return Text(f"{ratio.value:.2f}{between}"), Text(ratio.verdict.value, style=_STYLES.get(ratio.verdict, ""))
+
+
+def _or_base(ratio: Ratio | None, is_base: bool) -> tuple[Text, Text]:
+    from rich.text import Text
+
+    return ratio_cells(ratio) if ratio else (Text("1" if is_base else "–"), Text())
