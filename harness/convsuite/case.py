@@ -24,7 +24,8 @@ PADDING_KINDS = ("valid", "same_upper", "same_lower", "full", "causal", "explici
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = ("default", "channels_first", "channels_last")
 MEMORY_FORMATS = ("contiguous", "channels_last", "sliced", "transposed")
-LEVELS = ("smoke", "default", "full", "large")  # each includes those before it; large: beyond 2^31 elements
+# each includes those before it; real: layers of real networks at their real size; large: beyond 2^31 elements
+LEVELS = ("smoke", "default", "full", "real", "large")
 
 
 class Pass(StrEnum):
@@ -175,7 +176,7 @@ class Case:
     source: str = ""
     tags: tuple[str, ...] = ()
     level: str = "default"
-    repeats: int = 1  # how often its network has this layer: the weight of its time in totals
+    repeats: int = 1  # how often the network has this layer: a weight of totals, no more
     origin: Origin = Origin(file="", line=0)
 
     @property

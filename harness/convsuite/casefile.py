@@ -16,6 +16,7 @@ from pathlib import Path
 from convsuite import sources, written
 from convsuite.case import LEVELS, Case
 from convsuite.errors import CaseFileError, SelectorError
+from convsuite.heads import level_of
 from convsuite.operations import OPERATIONS
 from convsuite.selectors import globs_of, levels_up_to, may_mean, select
 from convsuite.wording import did_you_mean
@@ -51,9 +52,10 @@ def load(paths: Sequence[Path | Traversable], level: str = LEVELS[-1]) -> Suite:
 def builtin(level: str = LEVELS[-1], globs: Sequence[str] = ()) -> Suite:
     """Return the cases that convsuite ships, up to a level; of the files only that a glob may mean, if there are any.
 
-    They lie in a folder for each operation, so that a file's name tells how its ids begin.
+    They lie in a folder for each operation, so that a file's name tells how its ids begin. A file whose cases are all
+    of a level above is not even parsed.
     """
-    return _load([(files(BUILTIN), BUILTIN)], level, globs)
+    return _load([(files(BUILTIN), BUILTIN)], level, globs, own=True)
 
 
 def selected(
@@ -74,8 +76,8 @@ def selected(
         return suite, select((load(folders) if folders else builtin()).cases, texts, level)
 
 
-def _load(roots: Sequence[tuple[Traversable, str]], level: str, globs: Sequence[str] = ()) -> Suite:
-    gathered = _Gathered(levels=levels_up_to(level))
+def _load(roots: Sequence[tuple[Traversable, str]], level: str, globs: Sequence[str] = (), own: bool = False) -> Suite:
+    gathered = _Gathered(levels=levels_up_to(level), own=own)
     for root, name in roots:
         with gathered.noting():
             for source in sources.find(root, name):
@@ -92,6 +94,7 @@ class _Gathered:
     """What has been read so far: good cases, and what is wrong."""
 
     levels: tuple[str, ...]  # that are wanted
+    own: bool = False  # the files are ours, which our own tests read whole
     cases: dict[str, Case] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)  # of each id
     problems: dict[str, None] = field(default_factory=dict)  # in order, each once
@@ -99,6 +102,10 @@ class _Gathered:
     @property
     def full(self) -> bool:
         return len(self.problems) > MAX_PROBLEMS
+
+    def skips(self, text: str) -> bool:
+        """Whether a file of ours need not be parsed: all of its cases are of a level that is not wanted."""
+        return self.own and self.levels != LEVELS and level_of(text) not in (None, *self.levels)
 
     def note(self, error: CaseFileError) -> None:
         self.problems[str(error)] = None
@@ -125,7 +132,10 @@ class _Gathered:
 
 def _read(source: sources.Source, gathered: _Gathered) -> None:
     """Read one file's cases; what is wrong is raised, or noted where the rest can still be read."""
-    root = parse(source.text(), source.shown)
+    text = source.text()
+    if gathered.skips(text):
+        return
+    root = parse(text, source.shown)
     file = _file(source, root)
     _check_keys(file, root, TOP_KEYS)
     defaults = _defaults(file, root)

@@ -88,14 +88,17 @@ def timeout_option(default: float) -> Callable[[FC], FC]:
 def level_option(more: str) -> Callable[[FC], FC]:
     """Return the option --level, with more to say of it than what it is."""
     return click.option(
-        "--level", type=click.Choice(["smoke", "default", "full", "large"]), default="default", show_default=True,
+        "--level", type=click.Choice(["smoke", "default", "full", "real", "large"]),
+        default="default", show_default=True,
         help=f"How many cases; each level includes those before it.{more}",
     )  # fmt: skip
 
 
 _PASSES = ("forward", "indices", "grad_input", "grad_weight", "grad_depthwise", "grad_pointwise", "grad_bias")
 _NAMED = " A case named by its whole id is taken at any level."
-_LARGE = " `large` has more than 2^31 elements and needs 64 GB of memory."
+_LARGE = (
+    " `real` has layers of networks at their real size. `large` has more than 2^31 elements and needs 64 GB of memory."
+)
 
 
 @click.group(cls=_Group, context_settings=_SETTINGS)

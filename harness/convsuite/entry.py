@@ -19,7 +19,7 @@ Fill = Literal["integers", "normal", "wide", "cancelling", "impulse", "ramp", "s
 Layout = Literal["default", "channels_first", "channels_last"]
 MemoryFormat = Literal["contiguous", "channels_last", "sliced", "transposed"]
 PassName = Literal["forward", "indices", "grad_input", "grad_weight", "grad_depthwise", "grad_pointwise", "grad_bias"]
-LevelName = Literal["smoke", "default", "full", "large"]
+LevelName = Literal["smoke", "default", "full", "real", "large"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=80)]
 
 
@@ -90,6 +90,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: str = ""
     tags: tuple[Name, ...] = ()
     level: LevelName = "default"
+    repeats: Annotated[int, Meta(ge=1)] = 1  # how often the network has this layer
 
 
 class WindowEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):

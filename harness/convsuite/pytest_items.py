@@ -103,7 +103,7 @@ class CaseItem(pytest.Item):
         """Return the two commands that run this item again."""
         device = self.config.getoption("--convsuite-device")
         words = ["pytest", f"{_from_here(self.path)}::{self.name}", "--convsuite-backend", self.backend]
-        words += ["--convsuite-level", self.case.level] if self.case.level in ("full", "large") else []
+        words += ["--convsuite-level", self.case.level] if self.case.level not in ("smoke", "default") else []
         words += ["--convsuite-device", device] if device != "cpu" else []
         check = Rerun(cases=_cases([self.path]), device=device).line(outcome)
         return [f"rerun: {shlex.join(words)}", f"   or: {check}"]

@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a backend or a variant of one, e.g. torch:compile; repeatable [default: all that are installed]",
     )  # fmt: skip
     add("--convsuite-all-variants", action="store_true", help="every variant of every backend (or of those named)")
-    levels = ("smoke", "default", "full", "large")
+    levels = ("smoke", "default", "full", "real", "large")
     add("--convsuite-level", choices=levels, help="how many cases; each level includes the last")
     add("--convsuite-device", default="cpu", metavar="DEVICE", help="where backends compute, e.g. cuda [default: cpu]")
     add(
@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--convsuite-builtin", action="store_true", help="collect the cases that convsuite ships")
     parser.addini("convsuite_files", "globs of case files [default: *.yaml and *.yml that look like one]", type="args")
     parser.addini("convsuite_backends", "backends to run cases on; one that is not installed is skipped", type="args")
-    parser.addini("convsuite_level", "smoke, default or full", default="default")
+    parser.addini("convsuite_level", "smoke, default, full, real or large", default="default")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -91,6 +91,7 @@ def _parameters(case: Case, broken: list[CaseError]) -> Rows:
         ("passes", ", ".join(case.passes)),
         *(_refusal(case, broken) if broken or case.expect.error else _output(case)),
         ("level", case.level),
+        *([("repeats", f"{case.repeats} layers of the network")] if case.repeats > 1 else []),
         ("tags", ", ".join(case.tags) or "none"),
         ("source", case.source or "none given"),
     ]

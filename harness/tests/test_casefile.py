@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from convsuite import casefile, caserules, schema, sources, sweep, written
-from convsuite.case import Pass
+from convsuite.case import Pass, geometry
 from convsuite.errors import CaseFileError
 from convsuite.operations.conv import ConvCase
 
@@ -585,6 +585,13 @@ def test_expected_integers_in_range(tmp_path: Path) -> None:
 def test_the_level_large_lifts_the_limit(tmp_path: Path) -> None:
     (case,) = load(tmp_path, one(f"batch: 40000000, level: {caserules.LARGE}"))
     assert case.input_shape[0] == 40_000_000
+
+
+def test_repeats_are_counted_and_compute_nothing_else(tmp_path: Path) -> None:
+    once, often = load(tmp_path, one("passes: [grad_input]") + "  - {name: b, input: 8, kernel: 3, repeats: 4}\n")
+    assert (once.repeats, often.repeats) == (1, 4)
+    assert geometry(often).repeats == 1
+    assert "f.yaml:3:45: repeats must be an integer of at least 1, not 0" in refused(write(tmp_path, one("repeats: 0")))
 
 
 def test_all_bad_entries_are_told_each_once(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from convsuite import casefile, checking
+from convsuite.case import LEVELS
 from convsuite.cli import main
 
 CASES = """
@@ -417,6 +418,14 @@ class TestUsage:
         assert CliRunner().invoke(main, words).exit_code == 130
         with sqlite3.connect(tmp_path / "r.db") as store:
             assert store.execute("SELECT state FROM run").fetchall() == [("interrupted",)]
+
+    @pytest.mark.parametrize("name", ["check", "coverage", "list cases"])
+    def test_every_level_can_be_asked_for(self, name: str) -> None:
+        command: Any = main
+        for word in name.split():
+            command = command.commands[word]
+        (level,) = (p for p in command.params if p.name == "level")
+        assert tuple(level.type.choices) == LEVELS
 
     @pytest.mark.parametrize("words", [["check", "--level", "ful"], ["check", "--timeout", "0"], ["chek"], ["list"]])
     def test_words_that_are_no_command(self, words: list[str]) -> None:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from convsuite import run
+from convsuite.case import LEVELS
 from convsuite.casefile import load
 from convsuite.known import KnownFailures
 from convsuite.lane import Lane, Settings
@@ -130,7 +131,7 @@ def test_case_files_become_items_and_nothing_else_does(repo: pytest.Pytester) ->
         (["-m", "book"], 2),
         (["-m", "convsuite"], 10),
         (["-k", "corr2d and naive"], 1),
-        (["--convsuite-level", "smoke"], 2),
+        *((["--convsuite-level", level], 2 if level == "smoke" else 10) for level in LEVELS),
         (["basic.yaml::conv/basic/corr2d[naive]"], 1),
         (["basic.yaml::conv/basic/corr2d"], 2),
     ],

@@ -191,11 +191,12 @@ def test_no_selector_of_no_cases_is_no_error() -> None:
 
 
 def test_levels_include_those_before() -> None:
-    assert [levels_up_to(level) for level in ("smoke", "default", "full", "large")] == [
+    assert [levels_up_to(level) for level in ("smoke", "default", "full", "real", "large")] == [
         ("smoke",),
         ("smoke", "default"),
         ("smoke", "default", "full"),
-        ("smoke", "default", "full", "large"),
+        ("smoke", "default", "full", "real"),
+        ("smoke", "default", "full", "real", "large"),
     ]
     with pytest.raises(SelectorError, match=r"fulll is no level; did you mean full\?"):
         levels_up_to("fulll")

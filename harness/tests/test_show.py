@@ -128,6 +128,11 @@ def test_the_page_of_a_strided_same_convolution() -> None:
     assert page.endswith("\n\nrun it: convsuite check 'conv/t/x'\n")
 
 
+def test_how_often_the_network_has_a_layer() -> None:
+    assert "  repeats           4 layers of the network\n" in show.describe(case(input=8, kernel=3, repeats=4))
+    assert "repeats" not in show.describe(case(input=8, kernel=3))
+
+
 def test_the_page_of_a_case_that_must_be_refused() -> None:
     page = show.describe(case(input=4, kernel=[3, 2], stride=[0, 1], groups=2, channels=3, expect={"error": "stride"}))
     assert page.partition("forward\n")[2].partition("  level")[0] == (

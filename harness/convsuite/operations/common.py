@@ -34,6 +34,7 @@ class Common:
             "source": entry.source,
             "tags": tuple(entry.tags),
             "level": entry.level,
+            "repeats": entry.repeats,
             "origin": self.origin,
         }
 
