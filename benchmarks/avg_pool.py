@@ -1,0 +1,5 @@
+"""Average pooling: values, and the gradient."""
+
+from ._suite import benchmarks as _benchmarks
+
+globals().update(_benchmarks("avg_pool", forward=("forward",), gradients=("grad_input",)))

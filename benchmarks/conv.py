@@ -1,0 +1,5 @@
+"""Convolution, dense and grouped: the forward pass, and the gradients to input, weight and bias."""
+
+from ._suite import benchmarks as _benchmarks
+
+globals().update(_benchmarks("conv", forward=("forward",), gradients=("grad_input", "grad_weight", "grad_bias")))
