@@ -3,6 +3,7 @@
 #   make check                          the default suite on every framework of the extra `cpu`
 #   make check ARGS="'conv/*' --backend torch"
 #   make test  ARGS="-k padding"        lint, then the project's own tests
+#   make dashboard ARGS="--bench conv"  time the suite with asv, and serve its pages until Ctrl-C
 #
 # PYTHON is asked for only when .venv is made; `make clean` removes it.
 
@@ -14,8 +15,10 @@ ARGS   ?=
 JOBS   ?= 2
 PIP     = $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLE = examples/convsuite-scipy
+KIND    = benchmarks/asv_bench_convsuite
+SERVE  ?= 8080
 
-.PHONY: help check test lint dev constraints clean
+.PHONY: help check test dashboard lint dev constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -25,6 +28,13 @@ check: $(VENV)/.installed  ## run the default suite: NumPy, PyTorch, TensorFlow,
 
 test: lint  ## run ruff, mypy and the project's own tests (ARGS go to pytest; JOBS processes)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+# asv asks about the machine before its first run, and exits with 2 where some benchmarks failed: the rest is worth a look.
+dashboard: $(VENV)/.installed-asv  ## time the suite with asv, serve its pages (ARGS go to `asv run`; SERVE=port, or empty)
+	@test -e "$$HOME/.asv-machine.json" || $(BIN)/asv machine --yes
+	$(BIN)/asv run --environment existing:same --set-commit-hash "$$(git rev-parse HEAD)" $(ARGS) || [ $$? -eq 2 ]
+	$(BIN)/asv publish
+	$(if $(SERVE),$(BIN)/python -m http.server --bind 127.0.0.1 --directory .asv/html $(SERVE))
 
 lint: dev  ## run ruff and mypy
 	$(BIN)/ruff check .
@@ -50,8 +60,12 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[cpu]'
 	@touch $@
 
-# The example goes in as its users get it, not editable, so it is installed afresh when it changes.
-$(VENV)/.installed-dev: $(VENV)/.installed $(wildcard $(EXAMPLE)/*.toml $(EXAMPLE)/*.py)
+# The kind of benchmark and the example go in as their users get them, not editable: afresh when they change.
+$(VENV)/.installed-asv: $(VENV)/.installed $(wildcard $(KIND)/*.toml $(KIND)/*/*.py $(KIND)/*/*/*.py)
+	$(PIP) install -c constraints.txt -e '.[cpu,asv]' ./$(KIND)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-asv $(wildcard $(EXAMPLE)/*.toml $(EXAMPLE)/*.py)
 	$(PIP) install -c constraints.txt -e '.[cpu,dev]' ./$(EXAMPLE)
 	@touch $@
 
