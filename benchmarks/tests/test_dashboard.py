@@ -114,6 +114,16 @@ def test_a_graph(page, address, project):
     assert all(version in buttons for version in VERSIONS)
 
 
+def test_every_script_is_the_one_that_asv_wants(page, address):
+    """What each of them defines is there, not merely a file of its name."""
+    page.goto(address)
+    plugins = page.evaluate("jQuery.plot.plugins.map(plugin => plugin.name)")
+    assert {"time", "selection", "categories", "orderBars", "axisLabels"} <= set(plugins)
+    assert page.evaluate("[jQuery.fn.jquery, jQuery.plot.version]") == ["3.3.1", "0.8.3"]
+    assert page.evaluate("[typeof jQuery.fn.stupidtable, typeof jQuery.fn.modal, typeof md5]") == ["function"] * 3
+    assert page.locator("#nav").evaluate("nav => getComputedStyle(nav).position") == "fixed"  # Bootstrap's style
+
+
 def test_the_list(page, address):
     """A row for each combination: the table's script is there, too."""
     page.goto(f"{address}#summarylist")
