@@ -16,7 +16,7 @@ from convsuite.bench import engine, exports, rows, table
 from convsuite.bench.estimate import is_unstable
 from convsuite.bench.machine import Peaks
 from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
-from convsuite.bench.summary import Row, Times, suite_of
+from convsuite.bench.summary import Row, Times
 from convsuite.case import Pass, Status
 from convsuite.errors import ConvsuiteError, SelectorError
 from convsuite.operations import of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from convsuite.case import Case
     from convsuite.lane import Lane
 
-SMOKE = "bench_smoke"
 _LEVEL = "large"  # what is named is taken at any level
 _UNTIMED_SHOWN = 20
 
@@ -129,7 +128,6 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
     base = request.base or (request.backends[0] if request.backends else "torch" if "torch" in names else names[0])
     cases, passes = _cases(request), tuple(Pass(name) for name in request.passes)
     modes = (HOT, *((COLD,) if request.cold else ()), *((THROUGHPUT, DEVICE) if request.device != "cpu" else ()))
-    smoke = all(suite_of(case.id) == SMOKE for case in cases)
     plan = engine.Plan(
         cases=cases,
         passes=passes,
@@ -138,7 +136,7 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
         threads=tuple(dict.fromkeys(request.threads)),
         modes=modes,
         method=QUICK if request.quick else STANDARD,
-        processes=request.processes or (1 if smoke or request.quick else engine.PROCESSES),
+        processes=request.processes or engine.usual_processes(cases, request.quick),
         timeout_s=request.timeout_s,
     )
     if not plan.total:
@@ -148,7 +146,7 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
 
 def _cases(request: Request) -> tuple[Case, ...]:
     """Return the cases that were selected and can be timed: a name alone is a suite's."""
-    texts = [_selector(text) for text in request.selectors] or ([] if request.folders else [f"*/{SMOKE}/*"])
+    texts = [_selector(text) for text in request.selectors] or ([] if request.folders else [f"*/{engine.SMOKE}/*"])
     _, cases = casefile.selected(request.folders, texts, _LEVEL)
     valid = tuple(case for case in cases if case.expect.error is None)
     if not valid:
@@ -159,7 +157,7 @@ def _cases(request: Request) -> tuple[Case, ...]:
 def _selector(text: str) -> str:
     if any(mark in text for mark in "/=*?["):
         return text
-    return f"*/{SMOKE if text == 'smoke' else text}/*"
+    return f"*/{engine.SMOKE if text == 'smoke' else text}/*"
 
 
 def _run(session: _Session, workdir: Path) -> None:

@@ -8,7 +8,7 @@ on the machine meets all of them alike; and what differs from process to process
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from convsuite import run, worker
 from convsuite.bench import worker as far
 from convsuite.bench.machine import Peaks
-from convsuite.bench.records import HOT, Cell, Timing
+from convsuite.bench.records import HOT, Cell, Timing, suite_of
 from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.lane import Crashed, Lane, Settings, State, TimedOut, close_all
 from convsuite.operands import fill
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from convsuite.known import KnownFailures
 
 PROCESSES = 5
+SMOKE = "bench_smoke"  # the suite that is to say in a minute whether all works
 _PEAK_DTYPES = ("float32", "float64")
 
 
@@ -96,6 +97,19 @@ class Complete:
 
     case: Case
     pass_: Pass
+
+
+def usual_processes(cases: Sequence[Case], quick: bool) -> int:
+    """Return how many processes each backend gets unless something else is asked for."""
+    return 1 if quick or all(suite_of(case.id) == SMOKE for case in cases) else PROCESSES
+
+
+def why_closed(lane: Lane) -> str:
+    """Return why a lane takes no more cells."""
+    reply = lane.closed_by
+    if isinstance(reply, worker.Failure):
+        return f"{reply.exception}: {reply.message}"
+    return getattr(reply, "message", "its process was ended")
 
 
 Event = Started | Peaks | Judged | Timing | Untimed | Turn | Complete

@@ -44,3 +44,9 @@ class Timing:
     def median(self) -> float:
         """Median of the samples."""
         return median(self.seconds)
+
+
+def suite_of(case_id: str) -> str:
+    """Return the suite of a case: the file that it is in."""
+    parts = case_id.split("/")
+    return parts[1] if len(parts) > 2 else case_id

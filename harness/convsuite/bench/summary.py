@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from convsuite.bench.estimate import Estimate, Ratio, estimate, mean_ratio, ratio
+from convsuite.bench.records import suite_of
 
 if TYPE_CHECKING:
     from convsuite.bench.machine import Peaks
@@ -108,12 +109,6 @@ class Times:
             copy_share=_share(moved, [p.bytes for p in peaks]),
             ratio=ratio(times, theirs) if theirs and cell.backend != base else None,
         )
-
-
-def suite_of(case_id: str) -> str:
-    """Return the suite of a case: the file that it is in."""
-    parts = case_id.split("/")
-    return parts[1] if len(parts) > 2 else case_id
 
 
 def _share(rate: float, peaks: list[float]) -> float | None:
