@@ -96,6 +96,49 @@ class Planted(NumpyIm2col):
 """
 
 
+# a device made of a thread: calls return at once, and waiting is waiting for all that was launched
+GPU = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    devices = ("cpu", "cuda")
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.stream = ThreadPoolExecutor(1)
+
+    def forward(self, case, method=""):
+        compute = super().forward(case, method)
+        def slowly(operands):
+            time.sleep(0.001)
+            return compute(*operands)
+        return lambda *operands: self.stream.submit(slowly, operands)
+
+    def synchronize(self, result):
+        self.stream.submit(int).result()
+
+    def to_numpy(self, result, role, case):
+        return super().to_numpy(result.result() if hasattr(result, "result") else result, role, case)
+
+    def dtype_name(self, result, case):
+        return "float32"
+
+    def cache_flush(self):
+        return lambda: self.synchronize(None)
+
+    def device_clock(self):
+        def passed(launch, number):
+            for _ in range(number):
+                launch()
+            begun = time.perf_counter()
+            self.synchronize(None)
+            return time.perf_counter() - begun
+        return passed
+"""
+
+
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -206,6 +249,18 @@ def test_a_gpu_that_is_not_there_is_said(suite: Path) -> None:
     assert "numpy_im2col: computes on cpu, not on cuda" in result.output
 
 
+def test_a_device_is_timed_by_latency_throughput_its_own_clock_and_cold(suite: Path, planted: Plant) -> None:
+    planted({"gpu": GPU})
+    result = bench(suite, "conv/a/plain", "-b", "gpu", "--device", "cuda", "--cold")
+    assert result.exit_code == 0, result.output
+    found = {mode: (number, least) for mode, number, least in select("SELECT mode, number, minimum_s FROM timing")}
+    assert set(found) == {"hot", "cold", "throughput", "device"}
+    assert all(least >= 0.001 for mode, (_, least) in found.items() if mode != "device")  # type: ignore[operator]
+    assert found["throughput"][0] >= 50  # type: ignore[operator]
+    assert found["device"][0] >= 50  # type: ignore[operator]
+    assert select("SELECT count(*) FROM peak") == [(0,)]
+
+
 def test_rounds_are_outermost_and_backends_take_turns(suite: Path, tmp_path: Path) -> None:
     cases = tuple(case for case in casefile.load([suite]).cases if case.expect.error is None)
     method = Method(warmup_calls=1, warmup_s=0, samples=2, sampling_s=0, most_s=0.01)
@@ -242,7 +297,7 @@ def test_a_noisy_neighbour_is_seen() -> None:
         one.start()
     try:
         time.sleep(1.0)
-        watch = machine.Watch(1)
+        watch = machine.Watch("cpu")
         _spin(1.0)
         seen = watch.seen().others
     finally:

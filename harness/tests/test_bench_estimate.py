@@ -123,6 +123,7 @@ STEADY = [1.0, 1.01, 1.02, 1.01, 1.0]
         ([timing(STEADY, 0), timing(STEADY, 1), timing([1.3 * s for s in STEADY], 2)], "processes differ by 30%"),
         ([timing(STEADY, p, others=1.7, free_cores=1) for p in range(3)], "others kept 1.7 cores busy, 1 were free"),
         ([timing(STEADY, p, drift=0.25) for p in range(3)], "fixed work took +25% afterwards"),
+        ([timing(STEADY, p, clock=0.6) for p in range(3)], "the GPU was throttled to 60%"),
     ],
 )
 def test_a_time_that_cannot_be_trusted_says_why(times: list[Timing], why: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 UNSTABLE_SPREAD = 0.10  # IQR / median
 UNSTABLE_PROCESSES = 0.15  # (largest − smallest process median) / median
 UNSTABLE_DRIFT = 0.10
+UNSTABLE_CLOCK = 0.75  # of a GPU's highest
 DIFFERENCE = 0.05  # what is less is not called a difference, however sure it is
 _LOAD_SLACK = 0.15  # of a core: what a machine does for itself
 _DRAWS = 2000
@@ -165,6 +166,9 @@ def _why_unstable(timings: Sequence[Timing], middles: list[float]) -> list[str]:
     drifted = [t.drift for t in timings if abs(t.drift) > UNSTABLE_DRIFT]
     if 2 * len(drifted) > len(timings):
         why.append(f"the clock drifted: fixed work took {median(drifted):+.0%} afterwards")
+    slow = [t.clock for t in timings if t.clock is not None and t.clock < UNSTABLE_CLOCK]
+    if 2 * len(slow) > len(timings):
+        why.append(f"the GPU was throttled to {median(slow):.0%} of its highest clock")
     return why
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -38,6 +39,7 @@ class Disturbance:
 
     others: float | None  # cores that other processes kept busy, or that the host took away
     drift: float  # of the time of a fixed piece of work, after to before, less 1
+    clock: float | None = None  # a GPU's clock right afterwards, over the highest that it has
 
 
 def pinned_to(threads: int) -> tuple[int, ...]:
@@ -85,17 +87,37 @@ def _bytes(text: str) -> int:
 class Watch:
     """Watches the machine from when it is made until `seen`: who else was busy, and whether the clock slowed down."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, device: str) -> None:
+        self._device = device
         self._fixed = fixed_work_s()
         self._busy, self._own, self._began = _busy_s(), time.process_time(), time.perf_counter()
 
     def seen(self) -> Disturbance:
         """Return what went on since."""
+        clock = gpu_clock(self._device)  # first: an idle GPU slows down
         busy, own, passed = _busy_s(), time.process_time() - self._own, time.perf_counter() - self._began
         known = self._busy is not None and busy is not None and passed > 0.05  # the kernel counts in steps of 10 ms
         others = max(0.0, (busy - self._busy - own) / passed) if known else None  # type: ignore[operator]
-        return Disturbance(others=others, drift=fixed_work_s() / self._fixed - 1)
+        return Disturbance(others=others, drift=fixed_work_s() / self._fixed - 1, clock=clock)
+
+
+def gpu_clock(device: str) -> float | None:
+    """Return an NVIDIA GPU's clock now over its highest, by nvidia-smi; None for a CPU, or where that is not told."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return None
+    asked = (
+        "nvidia-smi",
+        f"--id={number or 0}",
+        "--query-gpu=clocks.sm,clocks.max.sm",
+        "--format=csv,noheader,nounits",
+    )
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout
+        now, most = map(float, told.split(","))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return now / most
 
 
 def fixed_work_s() -> float:

@@ -61,7 +61,6 @@ class _Prepared:
     backend: Backend
     case: Case
     pass_: Pass
-    threads: int
     operands: tuple[NDArray[np.generic], ...]
     launch: Call
 
@@ -77,7 +76,7 @@ class _Prepared:
 
     def another(self) -> _Prepared:
         """Return the same cell on operands of its own."""
-        return _prepared(self.backend, self.case, self.pass_, self.operands, self.threads)
+        return _prepared(self.backend, self.case, self.pass_, self.operands)
 
 
 _cell: _Prepared | None = None
@@ -110,7 +109,7 @@ def first_calls(
     if failure or support.level == "unsupported":
         return First(answer=worker.PassAnswer(pass_=pass_, support=support, failure=failure))
     try:
-        cell = _prepared(backend, case, pass_, operands, threads)
+        cell = _prepared(backend, case, pass_, operands)
         before = machine.forget_peak()
         (first, first_s), (second, second_s) = timing.once(cell.call), timing.once(cell.call)
         grown = machine.peak_memory_bytes() - before
@@ -131,7 +130,7 @@ def sample(mode: str, method: Method) -> Measured | Untimed | worker.Failure:
         call = _MODES[mode](cell, method)
         if isinstance(call, Untimed):
             return call
-        watch = machine.Watch(cell.threads)
+        watch = machine.Watch(cell.backend.device)
         sampled = call()
         seen = watch.seen()
     except BaseException as error:
@@ -185,9 +184,7 @@ _MODES: dict[str, Callable[[_Prepared, Method], Callable[[], Sampled] | Untimed]
 }
 
 
-def _prepared(
-    backend: Backend, case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]], threads: int
-) -> _Prepared:
+def _prepared(backend: Backend, case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]]) -> _Prepared:
     """Return a cell ready to be called: operands in the framework's own arrays, written, and laid out as it takes them.
 
     The function is compiled once for all copies of its operands.
@@ -201,4 +198,4 @@ def _prepared(
         inputs = [backend.to_native(a.copy(), o, case) for o, a in pairs]
         function = worker.compiled(pass_.role, case, lambda: backend.forward(case, worker.method_of(case, pass_)))
         launch = partial(function, *inputs)
-    return _Prepared(backend, case, pass_, threads, tuple(operands), launch)
+    return _Prepared(backend, case, pass_, tuple(operands), launch)
