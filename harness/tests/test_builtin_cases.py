@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import runpy
+import csv
+from fnmatch import fnmatchcase
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from math import prod
 from pathlib import Path
@@ -17,6 +19,7 @@ from convsuite.errors import CaseFileError
 from convsuite.operands import fill
 from convsuite.operations import OPERATIONS, of
 from convsuite.run import contradictions
+from convsuite.selectors import levels_up_to
 
 SHIPPED = Path(str(files("convsuite_cases")))
 FILES = sorted(p for p in SHIPPED.rglob("*.yaml") if p.parent.name != "known_failures")
@@ -56,6 +59,37 @@ WORKED_EXAMPLES = {
 }
 
 
+# suites of level real, and how many shapes each has at least
+SUITES = {
+    "conv": {
+        "resnet_50_v1_5": 23,
+        "vgg_19": 9,
+        "mobilenet": 11,
+        "unet": 13,
+        "efficientdet": 51,
+        "googlenet_v3": 43,
+        "3d_unet": 8,
+        "1d_wavenet": 13,
+        "deepbench_training": 55,
+        "deepbench_inference": 55,
+        "bench_smoke": 6,
+    },
+    "depthwise_conv": {"mobilenet": 9, "efficientdet": 17, "bench_smoke": 1},
+    "conv_transpose": {"networks_1d": 6, "networks_2d": 58, "networks_3d": 1, "dilated": 57, "bench_smoke": 1},
+    "max_pool": {
+        "resnet_50_v1_5": 1,
+        "alexnet": 3,
+        "googlenet_v1": 10,
+        "googlenet_v3": 5,
+        "i3d_resnet50_v1": 3,
+        "3d_unet": 3,
+        "bench_smoke": 1,
+    },
+    "avg_pool": {"resnet_50_v1_5": 1, "googlenet_v1": 1, "googlenet_v3": 6, "bench_smoke": 1},
+}
+REAL = {f"{operation}/{name}": least for operation, suites in SUITES.items() for name, least in suites.items()}
+
+
 @cache
 def shipped() -> tuple[Case, ...]:
     return casefile.builtin().cases
@@ -71,6 +105,10 @@ def _stands_out(case: Case) -> bool:
     chosen = case.fill == "impulse" or (of(case).COMPARES and case.fill == "integers")
     written = case.operands[0].literal is not None
     return chosen and not written and case.expect.error is None and prod(case.input_shape) > 0
+
+
+def real(glob: str) -> list[Case]:
+    return [c for c in shipped() if c.level == "real" and fnmatchcase(c.id, glob)]
 
 
 def named(id_: str) -> Case:
@@ -192,15 +230,25 @@ def test_every_operation_has_what_must_be_refused(operation: str) -> None:
 def test_problem_files_are_what_their_script_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not MAKER.exists():
         pytest.skip("an installed package has no benchmarks/ beside it")
-    script = runpy.run_path(str(MAKER))
-    (tmp_path / "conv").mkdir()
-    (tmp_path / "data").symlink_to(SHIPPED / "data")
-    monkeypatch.setitem(script["main"].__globals__, "CASES", tmp_path)
-    script["main"]()
-    made = {p.name: p.read_text() for p in (tmp_path / "conv").iterdir()}
-    assert len(made) == 2
+    monkeypatch.syspath_prepend(MAKER.parents[1])
+    import_module(f"benchmarks.{MAKER.stem}").write(tmp_path)
+    made = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*.yaml")}
+    shipped_ones = {p.relative_to(SHIPPED).as_posix(): text for p in FILES if MAKER.name in (text := p.read_text())}
+    assert made.keys() == shipped_ones.keys()
     for name, text in made.items():
-        assert text == (SHIPPED / "conv" / name).read_text(), f"run {MAKER.name} again"
+        assert text == shipped_ones[name], f"run {MAKER.name} again"
+
+
+def test_what_a_suite_leaves_out_is_counted_in_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not MAKER.exists():
+        pytest.skip("an installed package has no benchmarks/ beside it")
+    monkeypatch.syspath_prepend(MAKER.parents[1])
+    suites = import_module("benchmarks.problem_suites")
+    assert not any("left out" in text for _, text in suites.suites())
+    monkeypatch.setattr(suites, "LARGEST", 40_000_000)
+    text = dict(suites.suites())["conv/3d_unet.yaml"]
+    assert text.startswith("# The layers of 3D U-Net, conv: 6 shapes; left out: 2 of more than 2^28 elements")
+    assert text.count("- name:") == 6
 
 
 def test_problems_keep_their_shapes_and_negative_pads() -> None:
@@ -208,6 +256,53 @@ def test_problems_keep_their_shapes_and_negative_pads() -> None:
     assert len(problems) > 200
     assert all(c.input_shape[0] == 1 and c.source.startswith("oneDNN benchdnn") and c.expect.shape for c in problems)
     assert any(high < 0 for c in problems for _, high in c.padding.pads)
+
+
+@pytest.mark.parametrize("front", REAL)
+def test_a_suite_of_real_layers_is_there(front: str) -> None:
+    cases = real(f"{front}/*")
+    assert len(cases) >= REAL[front]
+    for case in cases:
+        weighted = "conv" in case.operation
+        passes = (Pass.FORWARD, Pass.GRAD_INPUT, *((Pass.GRAD_WEIGHT,) if weighted else ()))
+        assert (case.passes, case.level, case.dtype, case.fill) == (passes, "real", "float32", "normal")
+        assert case.input_shape[0] == 1
+        assert case.expect.shape == of(case).output_shape(case)
+        assert case.id.split("/")[1] in case.tags
+        assert sum(prod(o.shape) for o in case.operands) <= 2**28
+
+
+def test_real_layers_are_in_a_suite_each_shape_once() -> None:
+    """And no other case is of that level, or has repeats."""
+    every = real("*")
+    assert {"/".join(c.id.split("/")[:2]) for c in every} == REAL.keys()
+    assert len({(c.id.rpartition("/")[0], geometry(c)) for c in every}) == len(every)
+    assert {c.level for c in shipped() if c.repeats > 1} == {"real"}
+
+
+@pytest.mark.parametrize("network", ["resnet_50_v1_5", "vgg_19", "efficientdet", "deepbench_training"])
+def test_a_network_has_all_the_layers_that_its_list_has(network: str) -> None:
+    with (SHIPPED / "data" / "conv_problems.csv").open(newline="", encoding="utf-8") as opened:
+        listed = sum(int(row["repeats"]) for row in csv.DictReader(opened) if row["list"] == network)
+    assert sum(c.repeats for c in real(f"*conv/{network}/*")) == listed
+
+
+def test_resnet_50_has_53_convolutions() -> None:
+    assert sum(c.repeats for c in real("conv/resnet_50_v1_5/*")) == 53
+
+
+def test_the_smoke_suite_is_small_and_of_every_kind() -> None:
+    smoke = [c for c in real("*") if "bench_smoke" in c.tags]
+    assert 8 <= len(smoke) <= 10
+    assert {c.operation for c in smoke} == SUITES.keys()
+    assert {c.rank for c in smoke} == {1, 2, 3}
+    assert max(of(c).work(c).flops for c in smoke) <= 300_000_000
+
+
+@pytest.mark.parametrize("level", LEVELS[:-1])
+def test_what_is_not_parsed_is_above_the_level(level: str) -> None:
+    read = casefile.builtin(level).cases
+    assert tuple(c for c in read if c.level in levels_up_to(level)) == up_to(level)
 
 
 def test_no_fill_asks_for_zeros_only() -> None:

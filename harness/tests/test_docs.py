@@ -102,7 +102,7 @@ def check_command(words: list[str]) -> None:
     asked = given.get("selectors") or [given.get("case_id")]
     asked = [a for a in asked if a and a != "CASE" and not re.match(rf"conv/({'|'.join(MADE_UP)})\b", a)]
     if asked and not given.get("folders"):
-        assert select(shipped().cases, asked, "full")
+        assert select(shipped().cases, asked, "real")
 
 
 @pytest.mark.parametrize(("where", "words"), ALL, ids=[f"{w}: {' '.join(c)}" for w, c in ALL])
@@ -118,7 +118,7 @@ def test_an_id_is_that_of_a_case(where: str, id_: str) -> None:
 def check_id(id_: str) -> None:
     """An id, or a beginning of some, or a glob; a text may make up files, but none that looks like one of ours."""
     if id_.split("/")[1] not in MADE_UP:
-        assert select(shipped().cases, [id_.rstrip("/.,")], "full")
+        assert select(shipped().cases, [id_.rstrip("/.,")], "real")
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
