@@ -33,8 +33,12 @@ class AdaptivePools(TorchArrays):
 
     def adaptive_max_pool_gradient_support(self, case: AdaptiveMaxPoolCase) -> Support:
         """Declare where the gradient goes."""
-        lack = _pools.other_tie(case, "torch", "last_nan")
+        lack = _pools.other_tie(case, "torch", self._adaptive_max_pool_tie(case))
         return Support.unsupported(lack) if lack else Support.native()
+
+    def _adaptive_max_pool_tie(self, case: AdaptiveMaxPoolCase) -> str:
+        """Return where a window of several maxima points to."""
+        return "last_nan"
 
     def adaptive_max_pool_indices_support(self, case: AdaptiveMaxPoolCase) -> Support:
         """Declare the index as the gradient's place."""

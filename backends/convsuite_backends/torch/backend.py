@@ -19,6 +19,7 @@ from convsuite_backends.torch.max_pool import MaxPools
 
 if TYPE_CHECKING:
     from convsuite.case import Array
+    from convsuite.operations.adaptive_max_pool import AdaptiveMaxPoolCase
     from convsuite.operations.learn_kernel import LearnKernelCase
 
 
@@ -91,6 +92,10 @@ class TorchCompile(Torch):
     def learn_kernel_support(self, case: LearnKernelCase) -> Support:
         """Declare that a training loop with autograd in it is no single graph."""
         return Support.unsupported("torch.compile(fullgraph=True) cannot trace loss.backward()")
+
+    def _adaptive_max_pool_tie(self, case: AdaptiveMaxPoolCase) -> str:
+        """Return Inductor's own rule; of three axes it calls torch's kernel."""
+        return "first" if case.rank < 3 else super()._adaptive_max_pool_tie(case)
 
     def backward(self, case: Case) -> Gradient:
         """Return the gradients through the compiled forward pass; autograd itself cannot be traced whole."""
