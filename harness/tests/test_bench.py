@@ -243,6 +243,13 @@ def test_bad_input_is_one_clear_error(suite: Path, words: tuple[str, ...], said:
     assert not Path("r.db").exists()
 
 
+def test_a_suite_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["bench", "resnet50_v1_5"])
+    assert result.exit_code == 2
+    assert "no suite 'resnet50_v1_5': did you mean resnet_50_v1_5" in result.output
+
+
 def test_a_gpu_that_is_not_there_is_said(suite: Path) -> None:
     result = bench(suite, "-b", "numpy_im2col", "--device", "cuda")
     assert result.exit_code == 2

@@ -6,8 +6,10 @@ import math
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,9 @@ from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
 from convsuite.bench.summary import Row, Times
 from convsuite.case import Pass, Status
 from convsuite.errors import ConvsuiteError, SelectorError
-from convsuite.operations import of
+from convsuite.nearest import did_you_mean
+from convsuite.operations import OPERATIONS, of
+from convsuite.selectors import LOOK
 from convsuite.store import Store, open_store
 from convsuite.timing import QUICK, STANDARD
 from convsuite.wording import counted
@@ -146,7 +150,8 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
 
 def _cases(request: Request) -> tuple[Case, ...]:
     """Return the cases that were selected and can be timed: a name alone is a suite's."""
-    texts = [_selector(text) for text in request.selectors] or ([] if request.folders else [f"*/{engine.SMOKE}/*"])
+    asked = request.selectors or (() if request.folders else ("smoke",))
+    texts = [glob for text in asked for glob in _selectors(text, request.folders)]
     _, cases = casefile.selected(request.folders, texts, _LEVEL)
     valid = tuple(case for case in cases if case.expect.error is None)
     if not valid:
@@ -154,10 +159,19 @@ def _cases(request: Request) -> tuple[Case, ...]:
     return valid
 
 
-def _selector(text: str) -> str:
+def _selectors(text: str, folders: Sequence[Path]) -> list[str]:
+    """Return what a selector stands for: a name alone is a suite's, a case file's in each operation that has it."""
     if any(mark in text for mark in "/=*?["):
-        return text
-    return f"*/{engine.SMOKE if text == 'smoke' else text}/*"
+        return [text]
+    name = engine.SMOKE if text == "smoke" else text
+    if folders:
+        return [f"*/{name}/*"]
+    there = files(casefile.BUILTIN)
+    found = [f"{operation}/{name}/*" for operation in OPERATIONS if (there / operation / f"{name}.yaml").is_file()]
+    if not found:
+        stems = {f.name.partition(".yaml")[0] for operation in OPERATIONS for f in (there / operation).iterdir()}
+        raise SelectorError(f"no suite {text!r}: {did_you_mean(text, sorted(stems), LOOK)}")
+    return found
 
 
 def _run(session: _Session, workdir: Path) -> None:

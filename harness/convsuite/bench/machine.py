@@ -21,6 +21,7 @@ _GEMM = 1024  # a square of it is 4 MB in float32: beyond a core's own cache, an
 _COPY_BYTES = 128 << 20  # beyond the last cache of most machines; of others twice that cache
 _TRIES = 5
 _SPIN = 20_000
+_SPIN_S = 0.02  # that the fixed work is tried for: a core that was idle needs some of it to be at its full clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +122,11 @@ def gpu_clock(device: str) -> float | None:
 
 
 def fixed_work_s() -> float:
-    """Return how long a fixed piece of work takes: the least of some tries, so that a pause does not count."""
-    return min(_timed(_spin) for _ in range(_TRIES))
+    """Return how long a fixed piece of work takes: the least of many tries, so that a pause does not count."""
+    tries, until = [_timed(_spin)], time.perf_counter() + _SPIN_S
+    while len(tries) < _TRIES or time.perf_counter() < until:
+        tries.append(_timed(_spin))
+    return min(tries)
 
 
 def _spin() -> None:

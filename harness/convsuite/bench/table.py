@@ -99,8 +99,10 @@ def ratio_cells(ratio: Ratio) -> tuple[Text, Text]:
     from rich.text import Text
 
     low, high = ratio.interval
-    between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
-    return Text(f"{ratio.value:.2f}{between}"), Text(ratio.verdict.value, style=_STYLES.get(ratio.verdict, ""))
+    between = "" if math.isnan(low) else f" [{units.digits(low)}, {units.digits(high)}]"
+    return Text(f"{units.digits(ratio.value)}{between}"), Text(
+        ratio.verdict.value, style=_STYLES.get(ratio.verdict, "")
+    )
 
 
 def _or_base(ratio: Ratio | None, is_base: bool) -> tuple[Text, Text]:
