@@ -7,7 +7,7 @@ answered, so that memory does not grow with their number. Lanes work on the wind
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -100,6 +100,14 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
     source, window = iter(cases), list[Work]()
     busy: _Busy = {}
     exhausted = False
+
+    def serve() -> None:
+        """Give what has finished meanwhile its next case: the slowest lane should not wait while others are judged."""
+        for future in [future for future in busy if future.done()]:
+            lane, work = busy.pop(future)
+            _take(lane, work, lane.reply(future))
+        _feed(lanes, window, busy)
+
     while True:
         while not exhausted and len(window) < _WINDOW_CASES and sum(w.nbytes for w in window) < _WINDOW_BYTES:
             case = next(source, None)
@@ -116,7 +124,7 @@ def check(cases: Iterable[Case], lanes: Sequence[Lane], known: KnownFailures) ->
             _take(lane, work, lane.reply(future))
         _feed(lanes, window, busy)  # at once: a lane should not wait while its last answer is judged
         while window and all(lane.name in window[0].replies for lane in lanes):
-            yield _report(window.pop(0), lanes, known)
+            yield _report(window.pop(0), lanes, known, serve)
         if exhausted and not window:
             return
 
@@ -202,9 +210,13 @@ def _take(lane: Lane, work: Work | None, reply: Reply) -> None:
         lane.closed_by = reply
 
 
-def _report(work: Work, lanes: Sequence[Lane], known: KnownFailures) -> Report:
+def _report(
+    work: Work, lanes: Sequence[Lane], known: KnownFailures, between: Callable[[], None] = lambda: None
+) -> Report:
+    """Judge what all lanes answered to a case; `between` is called before each."""
     outcomes, arrays = [], dict[Pass, list[tuple[Outcome, NDArray[Any]]]]()
     for lane in lanes:
+        between()
         reply = work.replies[lane.name]
         for pass_, answer in _answers(work.case, reply):
             outcome = known.judge(outcome_of(work, lane, pass_, answer, reply), lane.version.rpartition(" ")[2])

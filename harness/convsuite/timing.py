@@ -44,6 +44,7 @@ class Method:
 
 
 STANDARD = Method()
+BRIEF = Method(most_s=1.5)  # a look at everything in a minute: samples that differ are not waited out
 QUICK = Method(warmup_calls=3, warmup_s=0.05, warmup_most_s=1.0, samples=10, sampling_s=0.1, most_s=0.5)
 
 

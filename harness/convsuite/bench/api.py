@@ -12,7 +12,6 @@ from convsuite import casefile, checking, environment, known
 from convsuite.bench import engine
 from convsuite.bench.records import Cell, Timing
 from convsuite.case import Pass, Status
-from convsuite.timing import QUICK, STANDARD
 
 _EACH = 20  # samples of a process: neighbours are alike, and more of them would only make asv's intervals too narrow
 
@@ -43,14 +42,15 @@ def asv_samples(
     """
     wanted = set(case_ids)
     cases = tuple(case for case in casefile.builtin(globs=tuple(case_ids)).cases if case.id in wanted)
+    method, processes = engine.usual(cases, quick)
     plan = engine.Plan(
         cases=cases,
         passes=tuple(Pass(name) for name in passes),
         backends=tuple(backends),
         device=device,
         threads=(threads,),
-        method=QUICK if quick else STANDARD,
-        processes=engine.usual_processes(cases, quick),
+        method=method,
+        processes=processes,
     )
     failures = known.load(checking.known_folders(()), environment.cpu_flags())
     times, reasons = dict[Key, list[Timing]](), dict[Key, str]()

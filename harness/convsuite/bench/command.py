@@ -25,7 +25,6 @@ from convsuite.nearest import did_you_mean
 from convsuite.operations import OPERATIONS, of
 from convsuite.selectors import LOOK
 from convsuite.store import Store, open_store
-from convsuite.timing import QUICK, STANDARD
 from convsuite.wording import counted
 
 if TYPE_CHECKING:
@@ -132,6 +131,7 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
     base = request.base or (request.backends[0] if request.backends else "torch" if "torch" in names else names[0])
     cases, passes = _cases(request), tuple(Pass(name) for name in request.passes)
     modes = (HOT, *((COLD,) if request.cold else ()), *((THROUGHPUT, DEVICE) if request.device != "cpu" else ()))
+    method, processes = engine.usual(cases, request.quick)
     plan = engine.Plan(
         cases=cases,
         passes=passes,
@@ -139,8 +139,8 @@ def _plan(request: Request) -> tuple[engine.Plan, str]:
         device=request.device,
         threads=tuple(dict.fromkeys(request.threads)),
         modes=modes,
-        method=QUICK if request.quick else STANDARD,
-        processes=request.processes or engine.usual_processes(cases, request.quick),
+        method=method,
+        processes=request.processes or processes,
         timeout_s=request.timeout_s,
     )
     if not plan.total:

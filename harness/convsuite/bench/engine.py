@@ -22,7 +22,7 @@ from convsuite.bench.records import HOT, Cell, Timing, suite_of
 from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.lane import Crashed, Lane, Settings, State, TimedOut, close_all
 from convsuite.operands import fill
-from convsuite.timing import STANDARD, Method
+from convsuite.timing import BRIEF, QUICK, STANDARD, Method
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -99,9 +99,11 @@ class Complete:
     pass_: Pass
 
 
-def usual_processes(cases: Sequence[Case], quick: bool) -> int:
-    """Return how many processes each backend gets unless something else is asked for."""
-    return 1 if quick or all(suite_of(case.id) == SMOKE for case in cases) else PROCESSES
+def usual(cases: Sequence[Case], quick: bool) -> tuple[Method, int]:
+    """Return how calls are timed, and in how many processes of each backend, unless something else is asked for."""
+    if quick:
+        return QUICK, 1
+    return (BRIEF, 1) if all(suite_of(case.id) == SMOKE for case in cases) else (STANDARD, PROCESSES)
 
 
 def why_closed(lane: Lane) -> str:
