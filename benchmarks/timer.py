@@ -157,7 +157,7 @@ def _problems(number: int) -> Sequence[Any]:
     from convsuite import casefile
     from convsuite.operations import of
 
-    cases = casefile.builtin(globs=tuple(f"*/{suite}/*" for suite in SUITES)).cases
+    _, cases = casefile.selected((), [f"conv/{suite}/*" for suite in SUITES], "real")
     fitting = [case for case in cases if of(case).work(case).flops <= MOST_FLOPS]
     number = min(number, len(fitting))
     return tuple(fitting[i * len(fitting) // number] for i in range(number))
