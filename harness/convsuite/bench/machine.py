@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ _LAST_CACHE = 32 << 20  # bytes, where the platform does not tell
 _GEMM = 1024  # a square of it is 4 MB in float32: beyond a core's own cache, and a product of 2 GFLOP
 _COPY_BYTES = 128 << 20  # beyond the last cache of most machines; of others twice that cache
 _TRIES = 5
-_SPIN = 20_000
+_SPIN = 40_000
 _SPIN_S = 0.02  # that the fixed work is tried for: a core that was idle needs some of it to be at its full clock
 
 
@@ -130,7 +131,7 @@ def fixed_work_s() -> float:
 
 
 def _spin() -> None:
-    for _ in range(_SPIN):
+    for _ in repeat(None, _SPIN):  # no number is made, so that the state of the memory does not matter
         pass
 
 
