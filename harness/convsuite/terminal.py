@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
     from convsuite.tally import Finding, Tally
@@ -105,6 +106,13 @@ def progress(console: Console, total: int, unit: str = "case") -> Iterator[Calla
     if not console.is_terminal:
         yield _said(console, total, unit)
         return
+    shown, advance = bar(console, total, unit)
+    with shown:
+        yield advance
+
+
+def bar(console: Console, total: int, unit: str) -> tuple[Progress, Callable[[int], None]]:
+    """Return a bar that is not shown yet, and what moves it on by one; that takes the number of findings so far."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -122,9 +130,9 @@ def progress(console: Console, total: int, unit: str = "case") -> Iterator[Calla
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{unit}s", total=total)
-        yield lambda found: bar.update(task, advance=1, description=f"{unit}s ({counted(found, 'finding')})")
+    made = Progress(*columns, console=console, transient=True)
+    task = made.add_task(f"{unit}s", total=total)
+    return made, lambda found: made.update(task, advance=1, description=f"{unit}s ({counted(found, 'finding')})")
 
 
 def _said(console: Console, total: int, unit: str) -> Callable[[int], None]:

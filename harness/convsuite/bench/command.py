@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convsuite import casefile, checking, environment, known, run, terminal
-from convsuite.bench import engine, exports, rows, table
+from convsuite.bench import engine, exports, live, rows, table
 from convsuite.bench.estimate import is_unstable
 from convsuite.bench.machine import Peaks
 from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
@@ -28,8 +28,6 @@ from convsuite.store import Store, open_store
 from convsuite.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from convsuite.case import Case
@@ -180,12 +178,12 @@ def _run(session: _Session, workdir: Path) -> None:
     turns = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
     line = f"{counted(len(plan.cases), 'problem')}, {turns} of each of {', '.join(plan.backends)}"
     terminal.line(console, line)
-    with terminal.progress(console, plan.total, "turn") as advance:
+    with live.view(console, plan.total) as view:
         for event in engine.bench(plan, failures, workdir):
-            _take(session, event, advance)
+            _take(session, event, view)
 
 
-def _take(session: _Session, event: engine.Event, advance: Callable[[int], None]) -> None:
+def _take(session: _Session, event: engine.Event, view: live.View) -> None:
     """Record an event, and show what it completes."""
     store, number = session.store, session.number
     match event:
@@ -202,7 +200,8 @@ def _take(session: _Session, event: engine.Event, advance: Callable[[int], None]
         case engine.Judged():
             _judged(session, event)
         case engine.Turn():
-            advance(len(session.wrong))
+            view.advance(len(session.wrong))
+            view.show(lambda: table.so_far(_rows(session, event.case, event.pass_), session.base))
         case engine.Complete():
             _show(session, event.case, event.pass_)
 
@@ -248,10 +247,14 @@ def _untimed(session: _Session, event: engine.Untimed) -> None:
 
 def _show(session: _Session, case: Case, pass_: Pass) -> None:
     """Print the table of a pass of a problem that has had all its turns."""
-    if not session.request.as_json:
-        shown = [row for row in session.times.rows(session.base, [case.id]) if row.cell.pass_ is pass_]
-        if shown:
-            table.print_problem(session.console, _ordered(session, shown), session.base)
+    shown = _rows(session, case, pass_)
+    if shown and not session.request.as_json:
+        table.print_problem(session.console, shown, session.base)
+
+
+def _rows(session: _Session, case: Case, pass_: Pass) -> list[Row]:
+    """Return what there is so far of a pass of a problem."""
+    return _ordered(session, [row for row in session.times.rows(session.base, [case.id]) if row.cell.pass_ is pass_])
 
 
 def _ordered(session: _Session, shown: list[Row]) -> list[Row]:

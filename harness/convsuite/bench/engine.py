@@ -86,9 +86,12 @@ class Untimed:
     wrong: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """A cell had its turn in a round, whatever came of it."""
+
+    case: Case
+    pass_: Pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,8 @@ def _round(progress: _Progress, number: int, threads: int, workdir: Path) -> Ite
             for pass_ in plan.steps(case):
                 for lane in progress.random.sample(ready, len(ready)):
                     yield from _turn(progress, work, pass_, lane, number, threads)
-                    yield Turn()
-                yield from repeat(Turn(), len(plan.backends) - len(ready))
+                    yield Turn(case=case, pass_=pass_)
+                yield from repeat(Turn(case=case, pass_=pass_), len(plan.backends) - len(ready))
                 if (number, threads) == (plan.processes - 1, plan.threads[-1]):
                     yield Complete(case=case, pass_=pass_)
     finally:

@@ -30,15 +30,21 @@ _STYLES = {
 
 def print_problem(console: Console, rows: Sequence[Row], base: str) -> None:
     """Print one pass of one problem: a row for each backend, thread count and mode."""
-    problem, pass_ = rows[0].problem, rows[0].cell.pass_.value
-    work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
-    often = f", {problem.repeats} times in its network" if problem.repeats > 1 else ""
-    line(console, f"\n{problem.case_id} [{pass_}] {problem.dtype}, {work}{often}")
-    several = len({row.cell.threads for row in rows}) > 1
+    several = _several(rows)
+    line(console, f"\n{_title(rows[0])}")
     print_table(console, _problem(rows, base, several, wide=True), _problem(rows, base, several, wide=False))
     for row in rows:
         if row.estimate.unstable:
             line(console, f"  ~ {label(row.cell, several)} is unstable: {'; '.join(row.estimate.unstable)}")
+
+
+def so_far(rows: Sequence[Row], base: str) -> Table:
+    """Return the table of a problem that has not had all its turns."""
+    from rich.text import Text
+
+    table = _problem(rows, base, _several(rows), wide=False)
+    table.title, table.title_justify = Text(_title(rows[0]) if rows else ""), "left"
+    return table
 
 
 def print_totals(console: Console, totals: Sequence[Total], base: str) -> None:
@@ -60,6 +66,17 @@ def print_totals(console: Console, totals: Sequence[Total], base: str) -> None:
         )  # fmt: skip
     line(console, "\nTotals")
     print_table(console, table, table)
+
+
+def _title(row: Row) -> str:
+    problem = row.problem
+    work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
+    often = f", {problem.repeats} times in its network" if problem.repeats > 1 else ""
+    return f"{problem.case_id} [{row.cell.pass_.value}] {problem.dtype}, {work}{often}"
+
+
+def _several(rows: Sequence[Row]) -> bool:
+    return len({row.cell.threads for row in rows}) > 1
 
 
 def label(cell: Cell, several: bool) -> str:
