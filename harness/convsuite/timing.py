@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, repeat
 from statistics import median, quantiles
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 Call = Callable[[], Any]
 Clock = Callable[[], int]  # nanoseconds
 
-_EARLY_SHARE = 0.2  # of a call, that reading a result may take longer at first than again
+_EARLY_SHARE = 0.2  # of a call, that reading a result may take longer at once than after a pause
 _EARLY_S = 50e-6  # and at least this long
 _EARLY_TRIES = 5
 _KEPT = 1000  # samples; of more, every so many-th is kept
@@ -74,7 +75,7 @@ def hot(call: Call, method: Method, clock: Clock = time.perf_counter_ns) -> Samp
     """Time a call over and over on the same operands: what they and it touch stays in the caches, if it fits."""
     with _undisturbed():
         warmups = _warm_up(repeat(call), method, clock)
-        number = _number(call, method.block_s, clock)
+        number = _number(lambda n: _block(call, n, clock), method.block_s)
         return _sampled(lambda: _block(call, number, clock), number, warmups, method.samples, method, clock)
 
 
@@ -100,7 +101,7 @@ def launched(launch: Call, wait: Callable[[Any], None], method: Method, clock: C
 
     with _undisturbed():
         warmups = _warm_up(repeat(finished), method, clock)
-        number = max(method.launches, _number(finished, method.launches_s, clock))
+        number = _number(lambda n: _launches(launch, wait, n, clock), method.launches_s, method.launches)
         return _sampled(lambda: _launches(launch, wait, number, clock), number, warmups, method.samples, method, clock)
 
 
@@ -124,21 +125,31 @@ def by_events(launch: Call, events: Callable[[Call, int], float], method: Method
         return _sampled(block, method.launches, warmups, method.samples, method, time.perf_counter_ns)
 
 
-def early_s(call: Call, read: Callable[[Any], Any], clock: Clock = time.perf_counter_ns) -> float:
+def early_s(
+    call: Call,
+    read: Callable[[Any], Any],
+    clock: Clock = time.perf_counter_ns,
+    pause: Callable[[float], None] = time.sleep,
+) -> float:
     """Return by how many seconds results were not there yet when the call and its wait had returned, 0 where they were.
 
-    A result is read into NumPy twice: the first reading of one that is still being computed has to wait for it, and
-    then takes longer than the second by more than a fifth of a call.
+    Of two results one is read into NumPy at once, the other after a pause as long as that reading was: reading one that
+    is still being computed has to wait for it, and then takes longer by more than a fifth of a call. None is read twice:
+    an array may keep what was copied from its device.
     """
     calls, excess = [], []
     for _ in range(_EARLY_TRIES):
         result, call_s = once(call, clock)
-        _, first = once(lambda result=result: read(result), clock)  # type: ignore[misc]
-        _, again = once(lambda result=result: read(result), clock)  # type: ignore[misc]
+        _, at_once = once(partial(read, result), clock)
+        later = call()
+        pause(at_once)
+        _, rested = once(partial(read, later), clock)
         calls.append(call_s)
-        excess.append(first - again)
-    by = min(excess)  # of several: one that was disturbed says nothing
-    return by if by > max(_EARLY_S, _EARLY_SHARE * median(calls)) else 0.0
+        excess.append(at_once - rested)
+        if excess[-1] <= _EARLY_S:  # of several the least counts: one that was disturbed says nothing
+            return 0.0
+    by = min(excess)
+    return by if by > _EARLY_SHARE * median(calls) else 0.0
 
 
 def spread(seconds: Sequence[float]) -> float:
@@ -174,11 +185,11 @@ def _warm_up(calls: Iterator[Call], method: Method, clock: Clock) -> int:
             return made
 
 
-def _number(call: Call, block_s: float, clock: Clock) -> int:
+def _number(block: Callable[[int], int], block_s: float, least: int = 1) -> int:
     """Return how many calls make a block: the fewest, within a tenth, that take as long as a block must."""
-    number = 1
+    number = least
     while True:
-        passed = _block(call, number, clock) / 1e9
+        passed = min(block(number), block(number)) / 1e9  # of two: one that was disturbed is too long
         if passed >= block_s:
             return number
         wanted = 1.1 * number * block_s / max(passed, 1e-9)
