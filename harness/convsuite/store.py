@@ -2,8 +2,9 @@
 
 Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each
 case on each backend), `agreement` (pairs of backends, summed up per operation and pass); of benches also `problem`,
-`timing`, `untimed` and `peak`, which `bench.rows` describes. An outcome is never overwritten: a
-second one of the same pass, case and backend in one run is refused. Only agreement's sums grow, and a run is closed.
+`timing`, `untimed` and `peak`, which `bench.rows` describes. An outcome is never overwritten: a second one of the same
+pass, case and backend in one run is refused. Only agreement's sums grow, a run is closed, and times are taken back
+whose answer turns out to be wrong.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Store:
             self.connection.executemany(_AGREEMENT, [_agreement_row(run, a) for a in report.agreements])
 
     def add_rows(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
-        """Add rows of a bench, in one transaction; the statements are in `bench.rows`."""
+        """Add rows of a bench, or take some back, in one transaction; the statements are in `bench.rows`."""
         with self._transaction():
             self.connection.executemany(statement, values)
 

@@ -133,9 +133,9 @@ def early_s(
 ) -> float:
     """Return by how many seconds results were not there yet when the call and its wait had returned, 0 where they were.
 
-    Of two results one is read into NumPy at once, the other after a pause as long as that reading was: reading one that
-    is still being computed has to wait for it, and then takes longer by more than a fifth of a call. None is read twice:
-    an array may keep what was copied from its device.
+    Of two results one is read into NumPy at once, the other after a pause as long as that reading was: reading one
+    that is still being computed has to wait for it, and then takes longer by more than a fifth of a call. None is read
+    twice: an array may keep what was copied from its device.
     """
     calls, excess = [], []
     for _ in range(_EARLY_TRIES):

@@ -86,6 +86,34 @@ class Planted(NumpyIm2col):
         return super().conv(case, x, weight, bias)
 """
 
+# right in the first process that is opened, wrong in the next
+FICKLE = """
+from pathlib import Path
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def __init__(self, device):
+        super().__init__(device)
+        self.wrong = Path("opened").exists()
+        Path("opened").touch()
+
+    def conv(self, case, x, weight, bias=None):
+        return super().conv(case, x, weight, bias) + self.wrong
+"""
+
+# imported once, and not again
+BROKEN = """
+from pathlib import Path
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def __init__(self, device):
+        super().__init__(device)
+        if Path("opened").exists():
+            raise RuntimeError("no more of me")
+        Path("opened").touch()
+"""
+
 SHY = """
 from convsuite import Support
 from convsuite_backends.numpy_im2col import NumpyIm2col
@@ -175,6 +203,36 @@ def test_every_cell_whose_answer_is_right_gets_a_time(suite: Path, planted: Plan
     assert "status 9" in why["conv/a/plain", "dying"]  # type: ignore[operator]
     assert why["conv/a/strided", "shy"] == "unsupported: no strides"
     assert "look: convsuite check conv/a/strided --backend wrong" in result.output
+
+
+def test_an_answer_that_turns_wrong_takes_back_the_times_of_other_rounds(suite: Path, planted: Plant) -> None:
+    planted({"fickle": FICKLE})
+    result = bench(suite, "conv/a/plain", "-b", "numpy_im2col", "-b", "fickle", "--processes", "2")
+    assert result.exit_code == 1, result.output
+    assert select("SELECT backend, process FROM timing") == [("numpy_im2col", 0), ("numpy_im2col", 1)]
+    ((backend, reason),) = select("SELECT backend, reason FROM untimed")
+    assert backend == "fickle"
+    assert str(reason).startswith("mismatch: ")
+    assert "2 times, 0" not in result.output  # one cell is left
+    assert "1 finding" in result.output
+
+
+def test_a_backend_that_breaks_is_said_in_whatever_round(suite: Path, planted: Plant) -> None:
+    planted({"broken": BROKEN})
+    words = ("conv/a/plain", "-b", "broken", "--processes", "2", "--cold")
+    result = bench(suite, *words)
+    assert result.exit_code == 1, result.output
+    assert "broken: error: installed, but it cannot be imported: RuntimeError: no more of me" in result.output
+    assert select("SELECT process, mode FROM timing") == [(0, "hot")]
+    again = bench(suite, *words)
+    assert again.exit_code == 1, again.output
+    assert "RuntimeError: no more of me" in again.output
+    assert "0 times" in again.output
+
+
+def test_why_there_is_no_time_is_said_once_though_each_round_says_it(suite: Path) -> None:
+    bench(suite, "conv/a/plain", "-b", "numpy_im2col", "--processes", "2", "--cold")
+    assert select("SELECT count(*) FROM untimed") == [(1,)]
 
 
 def test_a_run_is_recorded_with_its_problems_peaks_and_outcomes(suite: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convsuite.case import Case
     from convsuite.lane import Lane
 
-_LEVEL = "large"  # what is named is taken at any level
+_LEVEL = "real"  # of a suite, a glob or a term; a whole id is taken at any level
 _UNTIMED_SHOWN = 20
 
 
@@ -72,7 +72,7 @@ class _Session:
     peaks: list[Peaks] = field(default_factory=list)
     judged: set[tuple[str, Pass, str]] = field(default_factory=set)
     ready: list[Lane] | None = None  # the backends that take part, once they have started
-    untimed: list[engine.Untimed] = field(default_factory=list)
+    untimed: dict[engine.Untimed, None] = field(default_factory=dict)  # each once, though every round says so
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -161,9 +161,9 @@ def _selectors(text: str, folders: Sequence[Path]) -> list[str]:
     """Return what a selector stands for: a name alone is a suite's, a case file's in each operation that has it."""
     if any(mark in text for mark in "/=*?["):
         return [text]
-    name = engine.SMOKE if text == "smoke" else text
     if folders:
-        return [f"*/{name}/*"]
+        return [f"*/{text}/*"]
+    name = engine.SMOKE if text == "smoke" else text
     there = files(casefile.BUILTIN)
     found = [f"{operation}/{name}/*" for operation in OPERATIONS if (there / operation / f"{name}.yaml").is_file()]
     if not found:
@@ -207,18 +207,21 @@ def _take(session: _Session, event: engine.Event, view: live.View) -> None:
 
 
 def _started(session: _Session, event: engine.Started) -> None:
-    """Record who takes part, once; a later round has the same, or tells in its cells why not."""
-    if session.ready is not None:
-        return
+    """Record who takes part, once, and in any round whose process is broken: it takes no part in those after."""
     request, console = session.request, session.console
-    session.store.add_lanes(session.number, list(event.lanes))
-    session.ready = [lane for lane in event.lanes if lane.info is not None]
     for report in event.reports:
         session.store.add(session.number, report)
-        session.wrong += [f"{o.backend}: {o.message}" for o in report.outcomes]
+        for outcome in report.outcomes:
+            session.wrong.append(outcome.message)
+            terminal.line(console, f"{outcome.backend}: {outcome.status.value}: {outcome.message}")
+    if session.ready is not None:
+        return
+    session.store.add_lanes(session.number, list(event.lanes))
+    session.ready = [lane for lane in event.lanes if lane.info is not None]
     named = (*request.backends, *((request.base,) if request.base else ()))
     checking.tell_absent(named, request.device, console, event.lanes, session.ready)
-    terminal.line(console, ", ".join(f"{lane.name} ({lane.version})" for lane in session.ready))
+    if session.ready:
+        terminal.line(console, ", ".join(f"{lane.name} ({lane.version})" for lane in session.ready))
 
 
 def _judged(session: _Session, event: engine.Judged) -> None:
@@ -235,14 +238,21 @@ def _judged(session: _Session, event: engine.Judged) -> None:
         threads=event.threads, mode=HOT,
     )  # fmt: skip
     said = f"{outcome.status.value}: {outcome.message or outcome.known}"
-    _untimed(session, engine.Untimed(cell=cell, reason=said, wrong=outcome.finding))
+    answered = outcome.status in (Status.MISMATCH, Status.KNOWN_FAILURE)
+    _untimed(session, engine.Untimed(cell=cell, reason=said, wrong=outcome.finding, withdrawn=answered))
 
 
 def _untimed(session: _Session, event: engine.Untimed) -> None:
-    session.untimed.append(event)
+    """Record why a cell has no time; where its answer was wrong, or late, it loses those of other rounds."""
+    if event in session.untimed:
+        return
+    session.untimed[event] = None
     session.store.add_rows(rows.ADD_UNTIMED, [rows.untimed_row(session.number, event)])
     if event.wrong:
         session.wrong.append(event.reason)
+    if event.withdrawn:
+        session.timings = [t for t in session.timings if replace(t.cell, mode=event.cell.mode) != event.cell]
+        session.store.add_rows(rows.TAKE_BACK, [rows.taken_back(session.number, event.cell)])
 
 
 def _show(session: _Session, case: Case, pass_: Pass) -> None:
@@ -292,11 +302,12 @@ def _tell_untimed(session: _Session) -> None:
         key = (not untimed.wrong, untimed.cell.backend, untimed.reason)
         reasons.setdefault(key, []).append(untimed.cell)
     if reasons:
-        terminal.line(session.console, "\nWithout a time")
+        terminal.line(session.console, "\nWithout a time, in one process or in all")
     for (right, backend, reason), cells in sorted(reasons.items())[:_UNTIMED_SHOWN]:
         terminal.line(session.console, f"  {backend}: {counted(len(cells), 'cell')}: {reason}")
         if not right:
             words = ["convsuite", "check", cells[0].case_id, "--backend", backend]
+            words += ["--device", cells[0].device] if cells[0].device != "cpu" else []
             words += [word for folder in session.request.folders for word in ("--cases", str(folder))]
             terminal.line(session.console, f"    look: {shlex.join(words)}")
     if len(reasons) > _UNTIMED_SHOWN:

@@ -84,6 +84,7 @@ class Untimed:
     cell: Cell
     reason: str
     wrong: bool = False
+    withdrawn: bool = False  # what other rounds timed of it, in any mode, is not to be believed either
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,7 @@ class _Progress:
     random: random.Random
     right: dict[tuple[str, Pass, str, int], set[str]] = field(default_factory=dict)  # digests of right answers
     closed: set[tuple[str, Pass, str, int]] = field(default_factory=set)  # cells that are not timed any more
+    broken: set[Cell] = field(default_factory=set)  # could not be sampled, for which a whole time limit may have gone
     absent: set[str] = field(default_factory=set)  # backends that cannot be had here
 
 
@@ -202,11 +204,17 @@ def _turn(
     if reply.early_s:
         progress.closed.add(key)
         said = f"the call returned {reply.early_s * 1e6:.0f} µs before its result was there"
-        yield Untimed(cell=cell, reason=f"{said}: its time would be wrong (see Backend.synchronize)", wrong=True)
+        reason = f"{said}: its time would be wrong (see Backend.synchronize)"
+        yield Untimed(cell=cell, reason=reason, wrong=True, withdrawn=True)
         return
     for mode in plan.modes:
         cell = replace(cell, mode=mode)
-        yield _sampled(cell, reply, lane.reply(lane.call(far.sample, [mode, plan.method])), number)
+        if cell in progress.broken:
+            continue
+        found = _sampled(cell, reply, lane.reply(lane.call(far.sample, [mode, plan.method])), number)
+        if isinstance(found, Untimed) and found.wrong:
+            progress.broken.add(cell)
+        yield found
 
 
 def _judged(

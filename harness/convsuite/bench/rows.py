@@ -43,6 +43,7 @@ CREATE TABLE peak (
 
 ADD_PROBLEM = "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)"
 ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 21) + ")"
+TAKE_BACK = "DELETE FROM timing WHERE (run, case_id, pass, backend, device, threads) = (?, ?, ?, ?, ?, ?)"
 ADD_UNTIMED = "INSERT INTO untimed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_PEAK = "INSERT INTO peak VALUES (?, ?, ?, ?, ?)"
 TIMINGS = "SELECT * FROM timing WHERE run = ? ORDER BY case_id, pass, backend, device, threads, mode, process"
@@ -84,6 +85,11 @@ def timing_row(run: int, t: Timing) -> tuple[Any, ...]:
         run, *_cell(t.cell), t.process, t.first_s, t.second_s, t.median, min(t.seconds), t.number, t.warmups,
         int(t.settled), t.memory_bytes, t.others, t.free_cores, t.drift, t.clock, array("d", t.seconds).tobytes(),
     )  # fmt: skip
+
+
+def taken_back(run: int, cell: Cell) -> tuple[Any, ...]:
+    """Return whose times are to be taken back: a cell's, in all its modes."""
+    return (run, *_cell(cell)[:-1])
 
 
 def untimed_row(run: int, untimed: Untimed) -> tuple[Any, ...]:
