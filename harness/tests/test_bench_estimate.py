@@ -28,7 +28,6 @@ def noisy(
     rng: np.random.Generator,
     scale: float = 1.0,
     apart: float = 0.02,
-    within: float = 0.03,
     rounds: Sequence[float] = (),
 ) -> list[Timing]:
     """Return times of five processes: each off by some 2 %, its samples by 3 %, and now and then by much more."""

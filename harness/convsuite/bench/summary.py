@@ -79,18 +79,14 @@ class Times:
     def _total(self, suite: str, cells: list[Cell], base: str) -> Total:
         pairs = [(self.cells[c], self.cells.get(replace(c, backend=base), ())) for c in cells]
         both = [(times, theirs) for times, theirs in pairs if theirs]
-        alike = {replace(c, backend="") for c in cells[:1]}
-        of = {
-            c.case_id
-            for c in self.cells
-            if suite_of(c.case_id) == suite and replace(c, backend="", case_id=cells[0].case_id) in alike
-        }
+        like = replace(cells[0], backend="", case_id="")
+        of = {c for c in self.cells if suite_of(c.case_id) == suite and replace(c, backend="", case_id="") == like}
         return Total(
             suite=suite,
             cell=cells[0],
             seconds=sum(self.problems[c.case_id].repeats * median(t.median for t in self.cells[c]) for c in cells),
             problems=len(cells),
-            of=len(of),
+            of=len({c.case_id for c in of}),
             ratio=mean_ratio(both) if both and cells[0].backend != base else None,
         )
 

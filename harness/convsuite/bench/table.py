@@ -57,7 +57,7 @@ def print_totals(console: Console, totals: Sequence[Total], base: str) -> None:
     for title in ("suite", "pass", "backend"):
         table.add_column(title, no_wrap=True)
     for title in ("problems", "Σ repeats × median", f"× {base}, geometric mean", ""):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(Text(title), justify="right", no_wrap=True)
     for total in totals:
         part = f"{total.problems} of {total.of}" if total.problems < total.of else f"{total.problems}"
         table.add_row(
@@ -96,7 +96,7 @@ def _problem(rows: Sequence[Row], base: str, several: bool, wide: bool) -> Table
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("of copy", "fastest", "first call", "memory") if wide else ():
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"× {base}", justify="right", no_wrap=True)
+    table.add_column(Text(f"× {base}"), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in rows:
         e = row.estimate

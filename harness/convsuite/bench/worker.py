@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convsuite.backend import Backend, Native
-    from convsuite.case import Case, Pass
+    from convsuite.case import Case, Operand, Pass
     from convsuite.timing import Call, Method, Sampled
 
 _MOST_COPIES = 2000  # of a cell's operands
@@ -84,15 +84,13 @@ _cell: _Prepared | None = None
 
 def open_pinned(name: str, device: str, threads: int) -> worker.Info | worker.Failure:
     """Pin this process to its cores, then import the backend: thread pools count the cores as they are made."""
-    if (cores := machine.pinned_to(threads)) and device == "cpu":
-        os.sched_setaffinity(0, cores)
+    _pin(threads, device)
     return worker.open_backend(name, device)
 
 
 def pinned_peaks(threads: int, dtypes: tuple[str, ...]) -> tuple[machine.Peaks, ...]:
     """Measure the machine's peaks in a process pinned as the backends' are."""
-    if cores := machine.pinned_to(threads):
-        os.sched_setaffinity(0, cores)
+    _pin(threads, "cpu")
     return machine.measure_peaks(threads, dtypes)
 
 
@@ -102,6 +100,7 @@ def first_calls(
     """Prepare a cell and call it; bring back the times of the first two calls, the answer, and whether it was there."""
     global _cell
     _cell = None  # what the last cell held is given up first
+    _pin(threads, device)  # where the process before died with nothing to do, this one is new
     backend = worker.opened(name, device)
     if isinstance(backend, worker.Failure):
         return backend
@@ -148,7 +147,7 @@ def _cold(cell: _Prepared, method: Method) -> Callable[[], Sampled] | Untimed:
     """Time the cell on one copy of its operands after another, twice the last cache of them in all."""
     if cell.backend.device != "cpu":
         return _flushed(cell, method)
-    held = sum(a.nbytes for a in cell.operands)
+    held = sum(a.nbytes for _, a in _taken(cell.case, cell.pass_, cell.operands))
     wanted = 2 * machine.last_cache_bytes() // max(held, 1) + 2
     if wanted > _MOST_COPIES:
         return Untimed(reason=f"its operands are {held} bytes: {wanted} copies would be needed to leave the caches")
@@ -184,18 +183,31 @@ _MODES: dict[str, Callable[[_Prepared, Method], Callable[[], Sampled] | Untimed]
 }
 
 
+def _taken(
+    case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]]
+) -> list[tuple[Operand, NDArray[np.generic]]]:
+    """Return what a pass takes of a case's operands: without a gradient there is no gradient of the output."""
+    pairs = zip(case.operands, operands, strict=True)
+    return [(o, a) for o, a in pairs if pass_.gradient or o.role != "grad_output"]
+
+
+def _pin(threads: int, device: str) -> None:
+    """Keep this process to as many cores as it has threads; one that is pinned already stays where it is."""
+    if device == "cpu" and (cores := machine.pinned_to(threads)):
+        os.sched_setaffinity(0, cores)
+
+
 def _prepared(backend: Backend, case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]]) -> _Prepared:
     """Return a cell ready to be called: operands in the framework's own arrays, written, and laid out as it takes them.
 
     The function is compiled once for all copies of its operands.
     """
     if pass_.gradient:
-        native = [backend.to_native(a.copy(), o, case) for o, a in zip(case.operands, operands, strict=True)]
+        native = [backend.to_native(a.copy(), o, case) for o, a in _taken(case, pass_, operands)]
         bind = worker.compiled(f"timed_{pass_.value}", case, lambda: backend.gradient_of(case, pass_))
         launch = bind(native[:-1], native[-1])
     else:
-        pairs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
-        inputs = [backend.to_native(a.copy(), o, case) for o, a in pairs]
+        inputs = [backend.to_native(a.copy(), o, case) for o, a in _taken(case, pass_, operands)]
         function = worker.compiled(pass_.role, case, lambda: backend.forward(case, worker.method_of(case, pass_)))
         launch = partial(function, *inputs)
     return _Prepared(backend, case, pass_, tuple(operands), launch)
