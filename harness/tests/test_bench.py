@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -259,6 +259,23 @@ def test_a_run_is_recorded_with_its_problems_peaks_and_outcomes(suite: Path) -> 
         for t in times
     )
     assert "Totals" in result.output
+
+
+def test_an_interrupted_bench_keeps_what_was_finished(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = engine.bench
+
+    def until_a_time(plan: engine.Plan, failures: known.KnownFailures, workdir: Path) -> Iterator[engine.Event]:
+        for event in whole(plan, failures, workdir):
+            yield event
+            if isinstance(event, Timing):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "bench", until_a_time)
+    result = bench(suite, "-b", "numpy_im2col")
+    assert result.exit_code == 130, result.output
+    assert select("SELECT case_id FROM timing") == [("conv/a/plain",)]
+    assert select("SELECT state FROM run") == [("interrupted",)]
+    assert "interrupted: 1 time" in result.output
 
 
 def test_cold_and_several_threads_are_cells_of_their_own(suite: Path) -> None:

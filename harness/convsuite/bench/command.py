@@ -178,8 +178,9 @@ def _run(session: _Session, workdir: Path) -> None:
     turns = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
     line = f"{counted(len(plan.cases), 'problem')}, {turns} of each of {', '.join(plan.backends)}"
     terminal.line(console, line)
-    with live.view(console, plan.total) as view:
-        for event in engine.bench(plan, failures, workdir):
+    bench = engine.bench(plan, failures, workdir)
+    with closing(bench), live.view(console, plan.total) as view:
+        for event in bench:
             _take(session, event, view)
 
 

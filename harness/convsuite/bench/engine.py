@@ -8,7 +8,7 @@ on the machine meets all of them alike; and what differs from process to process
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -121,8 +121,8 @@ def why_closed(lane: Lane) -> str:
 Event = Started | Peaks | Judged | Timing | Untimed | Turn | Complete
 
 
-def bench(plan: Plan, known: KnownFailures, workdir: Path) -> Iterator[Event]:
-    """Time all cells of a plan, round after round, and yield what happens as it happens."""
+def bench(plan: Plan, known: KnownFailures, workdir: Path) -> Generator[Event, None, None]:
+    """Time all cells of a plan, round after round, and yield what happens as it does; closed, it ends its processes."""
     progress = _Progress(plan, known, random.Random(plan.seed))
     for number in range(plan.processes):
         for threads in plan.threads:
