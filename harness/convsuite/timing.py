@@ -24,7 +24,7 @@ Clock = Callable[[], int]  # nanoseconds
 _EARLY_SHARE = 0.2  # of a call, that reading a result may take longer at once than after a pause
 _EARLY_S = 50e-6  # and at least this long
 _EARLY_TRIES = 5
-_KEPT = 1000  # samples; of more, every so many-th is kept
+_KEPT = 200  # samples; of more, every so many-th is kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

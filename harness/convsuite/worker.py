@@ -190,7 +190,7 @@ def _forward(
     inputs = [(o, a) for o, a in zip(case.operands, operands, strict=True) if o.role != "grad_output"]
     try:
         function = compiled(pass_.role, case, lambda: backend.forward(case, method_of(case, pass_)))
-        native, failure = converted(backend, case, inputs)
+        native, failure = _converted(backend, case, inputs)
         if failure:
             return PassAnswer(pass_=pass_, support=support, failure=failure)
         before = _seen(backend, case, native)
@@ -253,7 +253,7 @@ def answered(
     )
 
 
-def converted(
+def _converted(
     backend: Backend, case: Case, inputs: Sequence[tuple[Operand, NDArray[np.generic]]]
 ) -> tuple[list[Any], Failure | None]:
     """Return the operands as the framework takes them; one that cannot be had is an error of the backend's."""

@@ -76,7 +76,7 @@ def test_slow_calls_are_warm_after_three_seconds() -> None:
 
 
 def test_alike_samples_end_after_half_a_second() -> None:
-    machine = Machine(100_000)
+    machine = Machine(5 * MS)
     sampled = timing.hot(machine.call, STANDARD, machine.clock)
     assert sampled.settled
     assert 0.5 <= sum(sampled.seconds) * sampled.number <= 0.6
@@ -84,7 +84,7 @@ def test_alike_samples_end_after_half_a_second() -> None:
 
 
 def test_unlike_samples_go_on_for_five_seconds() -> None:
-    machine = Machine(12 * MS, 18 * MS, 24 * MS)
+    machine = Machine(30 * MS, 45 * MS, 60 * MS)
     sampled = timing.hot(machine.call, STANDARD, machine.clock)
     assert not sampled.settled
     assert 5.0 <= sum(sampled.seconds) <= 5.1
@@ -100,7 +100,7 @@ def test_slow_calls_end_in_time_with_what_there_is() -> None:
 def test_of_very_many_samples_some_are_kept() -> None:
     machine = Machine(3_000, 9_000, 4_000)
     sampled = timing.cold([machine.call, machine.call], STANDARD, machine.clock)
-    assert 500 <= len(sampled.seconds) <= 1000
+    assert 100 <= len(sampled.seconds) <= 200
 
 
 def test_cold_calls_take_turns_and_each_is_a_sample() -> None:

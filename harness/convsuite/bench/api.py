@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -11,7 +12,7 @@ from statistics import median_low
 from convsuite import casefile, checking, environment, known
 from convsuite.bench import engine
 from convsuite.bench.records import Cell, Timing
-from convsuite.case import Pass, Status
+from convsuite.case import Pass
 
 _EACH = 20  # samples of a process: neighbours are alike, and more of them would only make asv's intervals too narrow
 
@@ -54,19 +55,25 @@ def asv_samples(
     )
     failures = known.load(checking.known_folders(()), environment.cpu_flags())
     times, reasons = dict[Key, list[Timing]](), dict[Key, str]()
-    with tempfile.TemporaryDirectory(prefix="convsuite-") as workdir:
-        for event in engine.bench(plan, failures, Path(workdir)):
+    with (
+        tempfile.TemporaryDirectory(prefix="convsuite-") as workdir,
+        closing(engine.bench(plan, failures, Path(workdir))) as events,
+    ):
+        for event in events:
             match event:
                 case Timing():
                     times.setdefault(_key(event.cell), []).append(event)
                 case engine.Untimed():
                     reasons[_key(event.cell)] = event.reason
-                case engine.Judged() if event.outcome.status is not Status.PASSED:
+                    if event.withdrawn:
+                        times.pop(_key(event.cell), None)
+                case engine.Judged() if not event.right:
                     o = event.outcome
                     reasons[o.case_id, o.pass_.value, o.backend] = f"{o.status.value}: {o.message or o.known}"
+                    times.pop((o.case_id, o.pass_.value, o.backend), None)
                 case engine.Started():
                     reasons |= _broken(plan, event)
-    return reasons | {key: _merged(timings) for key, timings in times.items() if key not in reasons}
+    return reasons | {key: _merged(timings) for key, timings in times.items()}
 
 
 def _key(cell: Cell) -> Key:

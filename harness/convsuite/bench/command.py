@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,18 +67,11 @@ class _Session:
     console: Console
     store: Store
     number: int
-    problems: dict[str, rows.Problem]
-    timings: list[Timing] = field(default_factory=list)
-    peaks: list[Peaks] = field(default_factory=list)
+    times: Times
     judged: set[tuple[str, Pass, str]] = field(default_factory=set)
     ready: list[Lane] | None = None  # the backends that take part, once they have started
     untimed: dict[engine.Untimed, None] = field(default_factory=dict)  # each once, though every round says so
     wrong: list[str] = field(default_factory=list)
-
-    @property
-    def times(self) -> Times:
-        """All times so far."""
-        return Times(timings=tuple(self.timings), problems=self.problems, peaks=tuple(self.peaks))
 
 
 def run_bench(request: Request) -> int:
@@ -92,11 +85,11 @@ def run_bench(request: Request) -> int:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convsuite-")))
         stack.enter_context(checking.ended_as_by_ctrl_c())
         here = environment.observe(plan.threads[0], checking.folder_of(request.folders))
-        problems = {case.id: rows.problem_of(case, of(case).work(case)) for case in plan.cases}
+        problems = [rows.problem_of(case, of(case).work(case)) for case in plan.cases]
         number = store.begin(here, request.command)
-        store.add_rows(rows.ADD_PROBLEM, [rows.problem_row(number, p) for p in problems.values()])
+        store.add_rows(rows.ADD_PROBLEM, [rows.problem_row(number, p) for p in problems])
         session = _Session(
-            request=request, plan=plan, base=base, console=console, store=store, number=number, problems=problems
+            request=request, plan=plan, base=base, console=console, store=store, number=number, times=Times(problems)
         )
         state = _recorded(session, workdir)
     return 130 if state == "interrupted" else int(bool(session.wrong))
@@ -191,10 +184,10 @@ def _take(session: _Session, event: engine.Event, view: live.View) -> None:
         case engine.Started():
             _started(session, event)
         case Peaks():
-            session.peaks.append(event)
+            session.times.peaks.append(event)
             store.add_rows(rows.ADD_PEAK, [rows.peak_row(number, event)])
         case Timing():
-            session.timings.append(event)
+            session.times.add(event)
             store.add_rows(rows.ADD_TIMING, [rows.timing_row(number, event)])
         case engine.Untimed():
             _untimed(session, event)
@@ -232,7 +225,8 @@ def _judged(session: _Session, event: engine.Judged) -> None:
     if key not in session.judged:
         session.judged.add(key)
         session.store.add(session.number, run.Report(case=None, outcomes=(outcome,)))
-    if outcome.status is Status.PASSED:
+    if event.right:
+        session.wrong += [outcome.message] if outcome.finding else []  # right, where a list says that it is not
         return
     cell = Cell(
         case_id=outcome.case_id, pass_=outcome.pass_, backend=outcome.backend, device=outcome.device,
@@ -252,7 +246,7 @@ def _untimed(session: _Session, event: engine.Untimed) -> None:
     if event.wrong:
         session.wrong.append(event.reason)
     if event.withdrawn:
-        session.timings = [t for t in session.timings if replace(t.cell, mode=event.cell.mode) != event.cell]
+        session.times.take_back(event.cell)
         session.store.add_rows(rows.TAKE_BACK, [rows.taken_back(session.number, event.cell)])
 
 
@@ -265,7 +259,7 @@ def _show(session: _Session, case: Case, pass_: Pass) -> None:
 
 def _rows(session: _Session, case: Case, pass_: Pass) -> list[Row]:
     """Return what there is so far of a pass of a problem."""
-    return _ordered(session, [row for row in session.times.rows(session.base, [case.id]) if row.cell.pass_ is pass_])
+    return _ordered(session, [row for row in session.times.rows(session.base, case.id) if row.cell.pass_ is pass_])
 
 
 def _ordered(session: _Session, shown: list[Row]) -> list[Row]:
@@ -279,7 +273,7 @@ def _summarize(session: _Session, state: str) -> None:
     if session.request.as_json:
         for row in times.rows(session.base):
             print(exports.json_row(row))  # noqa: T201 - standard output is what --json is for
-    elif session.timings:
+    elif times.cells:
         names = session.plan.backends
         totals = sorted(times.totals(session.base), key=lambda t: (t.suite, t.cell.pass_, names.index(t.cell.backend)))
         table.print_totals(console, totals, session.base)
@@ -288,7 +282,7 @@ def _summarize(session: _Session, state: str) -> None:
     ended = "" if state == "finished" else f"{state}: "
     parts = [f"{counted(len(times.cells), 'time')}, {unstable} unstable"]
     parts += [counted(len(session.wrong), "finding")] if session.wrong else []
-    style = "red" if session.wrong else "yellow" if ended or unstable else "green"
+    style = "red" if session.wrong else "yellow" if ended or unstable or not times.cells else "green"
     console.print()
     console.print(ended + ", ".join(parts), style=style, highlight=False, soft_wrap=True)
     db = shlex.quote(str(session.request.db))

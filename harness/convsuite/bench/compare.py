@@ -35,6 +35,7 @@ class Side:
 
     name: str
     times: Times
+    state: str  # how the run ended
     about: tuple[tuple[str, str], ...]  # what may explain a difference: platform, versions
 
 
@@ -78,14 +79,14 @@ def side(text: str, db: Path) -> Side:
         raise StoreError(f"{path}: there is no such database; name it with --db, or write FILE:RUN")
     with closing(open_store(path)) as store:
         run = _number(store, path, number)
-        found = Times(
-            timings=tuple(rows.timings_of(store.rows(rows.TIMINGS, (run,)))),
-            problems={p.case_id: p for p in rows.problems_of(store.rows(rows.PROBLEMS, (run,)))},
-        )
-        return Side(name=f"run {run}" if path == db else f"{path}:{run}", times=found, about=tuple(_about(store, run)))
+        problems = rows.problems_of(store.rows(rows.PROBLEMS, (run,)))
+        found = Times(problems, rows.timings_of(store.rows(rows.TIMINGS, (run,))))
+        (state,) = (row["state"] for row in store.rows("SELECT state FROM run WHERE id = ?", (run,)))
+        name = f"run {run}" if path == db else f"{path}:{run}"
+        return Side(name=name, times=found, state=state, about=tuple(_about(store, run)))
 
 
-def changed(before: dict[Cell, tuple[Timing, ...]], after: dict[Cell, tuple[Timing, ...]]) -> Iterator[Change]:
+def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -> Iterator[Change]:
     """Yield the cells that both runs have."""
     for cell, old in before.items():
         if new := after.get(cell):
@@ -115,6 +116,9 @@ def _about(store: Store, run: int) -> Iterator[tuple[str, str]]:
 
 def _print(console: Console, one: Side, other: Side, changes: Sequence[Change]) -> None:
     terminal.line(console, f"{other.name} against {one.name}: time after / time before, above 1 is slower")
+    for run in (one, other):
+        if run.state != "finished":
+            terminal.line(console, f"  {run.name} was not finished: {run.state}")
     was, now = dict(one.about), dict(other.about)
     for name in was:
         if name in now and was[name] != now[name]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from convsuite.known import KnownFailures
 
+_Key = tuple[str, Pass, str, int]  # case id, pass, backend, threads: a cell in all its modes
 PROCESSES = 5
 SMOKE = "bench_smoke"  # the suite that is to say in a minute whether all works
 _PEAK_DTYPES = ("float32", "float64")
@@ -75,6 +76,11 @@ class Judged:
 
     outcome: Outcome
     threads: int
+
+    @property
+    def right(self) -> bool:
+        """True where the answer is right, if only against what a list of known failures says."""
+        return self.outcome.status in (Status.PASSED, Status.FIXED_UPSTREAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +151,8 @@ class _Progress:
     plan: Plan
     known: KnownFailures
     random: random.Random
-    right: dict[tuple[str, Pass, str, int], set[str]] = field(default_factory=dict)  # digests of right answers
-    closed: set[tuple[str, Pass, str, int]] = field(default_factory=set)  # cells that are not timed any more
+    right: dict[_Key, set[str]] = field(default_factory=dict)  # digests of right answers
+    closed: set[_Key] = field(default_factory=set)  # cells that are not timed any more
     broken: set[Cell] = field(default_factory=set)  # could not be sampled, for which a whole time limit may have gone
     absent: set[str] = field(default_factory=set)  # backends that cannot be had here
 
@@ -196,8 +202,9 @@ def _turn(
     answer = reply.answer if isinstance(reply, far.First) else reply
     outcome = _judged(progress, work, pass_, lane, answer, key)
     if outcome is not None:
-        yield Judged(outcome=outcome, threads=threads)
-        if outcome.status is not Status.PASSED:
+        judged = Judged(outcome=outcome, threads=threads)
+        yield judged
+        if not judged.right:
             progress.closed.add(key)
             return
     cell = Cell(case_id=work.case.id, pass_=pass_, backend=lane.name, device=lane.device, threads=threads, mode=HOT)
@@ -223,7 +230,7 @@ def _judged(
     pass_: Pass,
     lane: Lane,
     answer: Any,
-    key: tuple[str, Pass, str, int],
+    key: _Key,
 ) -> Outcome | None:
     """Judge an answer, unless the same bits were judged right before."""
     seen = isinstance(answer, worker.PassAnswer) and run.digest_of(answer) in progress.right.get(key, ())
@@ -231,7 +238,7 @@ def _judged(
         return None
     outcome = run.outcome_of(work, lane, pass_, answer, answer)
     outcome = progress.known.judge(outcome, lane.version.rpartition(" ")[2])
-    if outcome.status is Status.PASSED:
+    if outcome.verdict is not None and outcome.verdict.right:
         progress.right.setdefault(key, set()).add(outcome.digest)
     return outcome
 

@@ -115,8 +115,13 @@ def ratio_of_runs(timings: Sequence[Timing], base: Sequence[Timing]) -> Ratio:
 
 
 def mean_ratio(ratios: Sequence[tuple[Sequence[Timing], Sequence[Timing]]]) -> Ratio:
-    """Return the geometric mean of many cells' ratios, process by process, with its interval over the processes."""
+    """Return the geometric mean of many cells' ratios, process by process, with its interval over the processes.
+
+    A cell that lacks processes which others have, because it failed there, is left out.
+    """
     logs = [_log_ratios(timings, base) for timings, base in ratios]
+    most = max((len(log) for log in logs), default=0)
+    logs = [log for log in logs if len(log) == most]
     numbers = set.intersection(*(set(log) for log in logs)) if logs else set()
     if not numbers:
         return Ratio(value=math.nan, interval=_NONE, verdict=Verdict.UNSURE)

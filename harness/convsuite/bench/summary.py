@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -44,47 +43,58 @@ class Total:
     ratio: Ratio | None  # geometric mean of the ratios, over the problems that both have
 
 
-@dataclass(frozen=True, kw_only=True)
 class Times:
-    """All times of a run, or those so far."""
+    """All times of a run, or those so far, found by their case."""
 
-    timings: tuple[Timing, ...]
-    problems: dict[str, Problem]
-    peaks: tuple[Peaks, ...] = ()
+    def __init__(self, problems: Iterable[Problem], timings: Iterable[Timing] = ()) -> None:
+        self.problems = {problem.case_id: problem for problem in problems}
+        self.peaks: list[Peaks] = []
+        self._by_case: dict[str, dict[Cell, list[Timing]]] = {}
+        for timing in timings:
+            self.add(timing)
 
-    @cached_property
-    def cells(self) -> dict[Cell, tuple[Timing, ...]]:
+    def add(self, timing: Timing) -> None:
+        """Add the time of a cell in one more process."""
+        cells = self._by_case.setdefault(timing.cell.case_id, {})
+        cells.setdefault(timing.cell, []).append(timing)
+
+    def take_back(self, cell: Cell) -> None:
+        """Forget all times of a cell, in whatever mode: its answer was wrong."""
+        cells = self._by_case.get(cell.case_id, {})
+        for other in [other for other in cells if replace(other, mode=cell.mode) == cell]:
+            del cells[other]
+
+    @property
+    def cells(self) -> dict[Cell, list[Timing]]:
         """Each cell's times, one a process."""
-        found: dict[Cell, list[Timing]] = {}
-        for timing in self.timings:
-            found.setdefault(timing.cell, []).append(timing)
-        return {cell: tuple(times) for cell, times in found.items()}
+        return {cell: times for cells in self._by_case.values() for cell, times in cells.items()}
 
-    def rows(self, base: str, case_ids: Iterable[str] | None = None) -> Iterator[Row]:
-        """Yield the cells, of some cases or of all, in the order in which they were first timed."""
-        wanted = None if case_ids is None else set(case_ids)
-        for cell, times in self.cells.items():
-            if wanted is None or cell.case_id in wanted:
-                yield self._row(cell, times, self.cells.get(replace(cell, backend=base)), base)
+    def rows(self, base: str, case_id: str | None = None) -> Iterator[Row]:
+        """Yield the cells, of one case or of all, in the order in which they were first timed."""
+        chosen = self._by_case.values() if case_id is None else [self._by_case.get(case_id, {})]
+        for cells in chosen:
+            for cell, times in cells.items():
+                yield self._row(cell, times, cells.get(replace(cell, backend=base)), base)
 
     def totals(self, base: str) -> Iterator[Total]:
         """Yield what suites come to."""
+        times = self.cells
         groups: dict[tuple[str, Cell], list[Cell]] = {}
-        for cell in self.cells:
+        for cell in times:
             suite = suite_of(cell.case_id)
             groups.setdefault((suite, replace(cell, case_id="")), []).append(cell)
         for (suite, _), cells in groups.items():
-            yield self._total(suite, cells, base)
+            yield self._total(suite, cells, times, base)
 
-    def _total(self, suite: str, cells: list[Cell], base: str) -> Total:
-        pairs = [(self.cells[c], self.cells.get(replace(c, backend=base), ())) for c in cells]
-        both = [(times, theirs) for times, theirs in pairs if theirs]
+    def _total(self, suite: str, cells: list[Cell], times: dict[Cell, list[Timing]], base: str) -> Total:
+        pairs = [(times[c], times.get(replace(c, backend=base), [])) for c in cells]
+        both = [(ours, theirs) for ours, theirs in pairs if theirs]
         like = replace(cells[0], backend="", case_id="")
-        of = {c for c in self.cells if suite_of(c.case_id) == suite and replace(c, backend="", case_id="") == like}
+        of = {c for c in times if suite_of(c.case_id) == suite and replace(c, backend="", case_id="") == like}
         return Total(
             suite=suite,
             cell=cells[0],
-            seconds=sum(self.problems[c.case_id].repeats * median(t.median for t in self.cells[c]) for c in cells),
+            seconds=sum(self.problems[c.case_id].repeats * median(t.median for t in times[c]) for c in cells),
             problems=len(cells),
             of=len({c.case_id for c in of}),
             ratio=mean_ratio(both) if both and cells[0].backend != base else None,

@@ -27,7 +27,8 @@ def digits(value: float) -> str:
     """Return a number with three digits, without an exponent."""
     if not math.isfinite(value):
         return "–"
-    places = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
+    rounded = abs(float(f"{value:.3g}"))  # 9.996 is 10.0
+    places = max(0, 2 - math.floor(math.log10(rounded))) if value else 2
     return f"{value:.{places}f}"
 
 
