@@ -205,12 +205,14 @@ def test_boundaries(row, dtype):
 @pytest.mark.parametrize("rank", GRID["rank"])
 def test_tiles_change_nothing(rank, tile_bytes, monkeypatch):
     monkeypatch.setattr(columns, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(columns, "LEAST_POSITIONS", 1)
     for groups in (1, 3):
         check(NumpyIm2col(), resolved(rank=rank, batch=3, channels=(3, 6, groups), stride=2, padding=[1, 2], bias=True))
 
 
 def test_tiles_cover_every_position_once_within_the_limit(monkeypatch):
     monkeypatch.setattr(columns, "TILE_BYTES", 3000)
+    monkeypatch.setattr(columns, "LEAST_POSITIONS", 1)
     g = geometry(
         (3, 4, 9, 8, 7),
         (6, 2, 2, 2, 2),

@@ -140,6 +140,7 @@ def test_agrees_with_torch(rank, groups, stride, dilation, padding, extra):
 @pytest.mark.parametrize("limit", [1, 500, 4000])
 def test_tiles_change_nothing(limit, monkeypatch):
     monkeypatch.setattr(columns, "TILE_BYTES", limit)
+    monkeypatch.setattr(columns, "LEAST_POSITIONS", 1)
     for case in CASES:
         test_is_what_loops_give(case, "float32")
         test_gradients_are_adjoints(case)

@@ -1,4 +1,4 @@
-"""im2col and its adjoint, in tiles: the windows are a view, and only a tile of them is ever copied.
+"""im2col and its adjoint, in tiles: the windows are views, and only a tile of them is ever copied.
 
 Columns are (groups, K, positions) with K over (channel, *tap) and positions over (batch, *out), so that one matrix
 product a group takes all images of a tile.
@@ -12,14 +12,17 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
-TILE_BYTES = 8 << 20  # columns held at once
+TILE_BYTES = 1 << 20  # columns held at once: what a core's own cache holds
+LEAST_POSITIONS = 192  # of a tile: with fewer, a product reads the whole weight again for little
+WORKSPACE_BYTES = 8 << 20  # that LEAST_POSITIONS may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +39,76 @@ class Tile:
         return tuple(axis.stop - axis.start for axis in (self.batch, *self.out))
 
     @property
+    def size(self) -> int:
+        """Positions of all its groups."""
+        return (self.groups.stop - self.groups.start) * prod(self.positions)
+
+    @property
     def index(self) -> Index:
         """The index of an array (groups, anything, batch, *out)."""
         return (self.groups, ..., self.batch, *self.out)
 
 
 def tiles(g: Geometry, itemsize: int) -> Iterator[Tile]:
-    """Cut (groups, batch, *out) into tiles whose columns take at most TILE_BYTES each, or are of a single position."""
-    most = max(1, TILE_BYTES // max(1, g.terms * itemsize))
+    """Cut (groups, batch, *out) into tiles of TILE_BYTES of columns, or LEAST_POSITIONS, and at least one position."""
+    column = max(1, g.terms * itemsize)
+    most = max(1, TILE_BYTES // column, min(LEAST_POSITIONS, WORKSPACE_BYTES // column))
     return (Tile(groups, batch, tuple(out)) for groups, batch, *out in boxes((g.groups, g.batch, *g.out), most))
 
 
 def windows(padded: Values, g: Geometry) -> Values:
     """Return all windows of (N, C, *padded) as a view (groups, C_in / groups, *kernel, N, *out)."""
+    return _view(padded, g, g.kernel, g.dilation, g.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some taps of all windows, as a view."""
+
+    taps: Index  # in the kernel
+    view: Values  # (groups, C_in / groups, *taps, N, *out)
+
+
+def parts(padded: Values, g: Geometry) -> tuple[Part, ...]:
+    """Return all windows of (N, C, *padded) in parts, each with its positions side by side in memory.
+
+    A strided window meets every s-th position. Copied out of the padded input, each would be read by itself, tap after
+    tap; so the input is taken apart first, once, into the positions of each remainder, in which windows are dense.
+    """
+    if prod(g.kernel) <= prod(g.stride) or max(g.dilation) > 1 or prod(g.stride) == 1:
+        return (Part((slice(None),) * len(g.kernel), windows(padded, g)),)
+    found = []
+    for rest in product(*(range(min(s, k)) for s, k in zip(g.stride, g.kernel, strict=True))):
+        every = tuple(slice(r, None, s) for r, s in zip(rest, g.stride, strict=True))
+        taps = tuple(len(range(r, k, s)) for r, k, s in zip(rest, g.kernel, g.stride, strict=True))
+        dense = np.ascontiguousarray(padded[(slice(None), slice(None), *every)])
+        ones = (1,) * len(taps)
+        found.append(Part(every, _view(dense, g, taps, ones, ones)))
+    return tuple(found)
+
+
+def _view(
+    padded: Values, g: Geometry, kernel: tuple[int, ...], dilation: tuple[int, ...], stride: tuple[int, ...]
+) -> Values:
     n, c, *spatial = padded.strides
-    taps = (s * d for s, d in zip(spatial, g.dilation, strict=True))
-    steps = (s * by for s, by in zip(spatial, g.stride, strict=True))
-    shape = (g.groups, g.c_in, *g.kernel, g.batch, *g.out)
+    taps = (s * d for s, d in zip(spatial, dilation, strict=True))
+    steps = (s * by for s, by in zip(spatial, stride, strict=True))
+    shape = (g.groups, g.c_in, *kernel, g.batch, *g.out)
     return as_strided(padded, shape, (c * g.c_in, c, *taps, n, *steps), writeable=False)
 
 
-def im2col(view: Values, tile: Tile, dtype: DTypeLike) -> Values:
-    """Return a tile's columns out of all windows."""
-    part = view[tile.index]
-    axes = len(tile.out) + 1  # batch and spatial
-    return part.astype(dtype, order="C").reshape(part.shape[0], prod(part.shape[1:-axes]), prod(part.shape[-axes:]))
+def workspace(g: Geometry, dtype: np.dtype[Any]) -> Values:
+    """Return room for the columns of a geometry's largest tile, to be used for one tile after another."""
+    return np.empty(max((tile.size for tile in tiles(g, dtype.itemsize)), default=0) * g.terms, dtype)
+
+
+def im2col(seen: tuple[Part, ...], tile: Tile, g: Geometry, room: Values) -> Values:
+    """Return a tile's columns (groups, K, positions), written into room."""
+    groups = tile.groups.stop - tile.groups.start
+    columns = room[: tile.size * g.terms].reshape(groups, g.c_in, *g.kernel, *tile.positions)
+    for part in seen:
+        columns[(slice(None), slice(None), *part.taps)] = part.view[tile.index]
+    return columns.reshape(groups, g.terms, prod(tile.positions))
 
 
 def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:

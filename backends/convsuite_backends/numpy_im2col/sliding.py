@@ -151,6 +151,9 @@ def out_shape(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
 
 def window_sum(x: Values, axes: Axes, dtype: DTypeLike) -> Values:
     """Sum (N, C, *spatial) over each window, in a dtype: (N, C, *out)."""
+    if (whole := _only_window(axes)) is not None:
+        found: Values = np.add.reduce(x[whole], tuple(range(2, x.ndim)), dtype=dtype, keepdims=True)
+        return found
     for position, axis in enumerate(axes, start=2):
         x = _reduce(np.add, x, position, axis, np.zeros(_resized(x.shape, position, axis.out), dtype))
     return x
@@ -208,6 +211,14 @@ def lowest(dtype: np.dtype[Any]) -> Any:
 def along(position: int, where: slice) -> Index:
     """Return the index of a part along one axis."""
     return (*(slice(None),) * position, where)
+
+
+def _only_window(axes: Axes) -> Index | None:
+    """Return what the only window of a global pool sees; None where there are others, or it sees nothing."""
+    if any(axis.out != 1 for axis in axes):
+        return None
+    seen = [met for axis in axes for _, met in axis.windows()]
+    return (..., *seen) if len(seen) == len(axes) else None
 
 
 def _fewer(axis: Axis) -> Iterator[Meeting]:
