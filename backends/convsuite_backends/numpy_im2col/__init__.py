@@ -13,7 +13,7 @@ from convsuite_backends.numpy_im2col.adaptive import (
     adaptive_max_pool_indices,
 )
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
-from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_gradients
+from convsuite_backends.numpy_im2col.engine import Gradients, conv, conv_grad_input, conv_grad_weight, conv_gradients
 from convsuite_backends.numpy_im2col.local import local_conv, local_conv_gradients
 from convsuite_backends.numpy_im2col.patches import fold, patches
 from convsuite_backends.numpy_im2col.pooling import (
@@ -40,6 +40,8 @@ __all__ = [
     "avg_pool",
     "avg_pool_gradient",
     "conv",
+    "conv_grad_input",
+    "conv_grad_weight",
     "conv_gradients",
     "conv_transpose",
     "conv_transpose_gradients",

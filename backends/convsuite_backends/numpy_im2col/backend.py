@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from convsuite_backends.numpy_im2col.arrays import (
     to_channels_first,
     transposed_options,
 )
-from convsuite_backends.numpy_im2col.engine import conv, conv_gradients
+from convsuite_backends.numpy_im2col.engine import conv, conv_grad_input, conv_grad_weight, conv_gradients
 from convsuite_backends.numpy_im2col.local import local_conv, local_conv_gradients
 from convsuite_backends.numpy_im2col.patches import fold, patches
 from convsuite_backends.numpy_im2col.pooling import (
@@ -42,8 +42,8 @@ from convsuite_backends.numpy_im2col.separable import separable_conv, separable_
 from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
 
 if TYPE_CHECKING:
-    from convsuite.backend import Function, Gradient
-    from convsuite.case import Case
+    from convsuite.backend import Function, Gradient, GradientCall
+    from convsuite.case import Case, Pass
     from convsuite.operations.adaptive_avg_pool import AdaptiveAvgPoolCase
     from convsuite.operations.adaptive_max_pool import AdaptiveMaxPoolCase
     from convsuite.operations.avg_pool import AvgPoolCase
@@ -85,6 +85,18 @@ class NumpyIm2col(NumpyArrays):
 
         return gradients
 
+    def gradient_of(self, case: Case, pass_: Pass) -> GradientCall:
+        """Return one gradient by a method of its own, `conv_grad_input`, where there is one."""
+        compute = getattr(self, f"{case.operation}_{pass_.value}", None)
+        if compute is None:
+            return super().gradient_of(case, pass_)
+
+        def bind(operands: Sequence[Values], grad_output: Values) -> Callable[[], Values]:
+            arrays = (*operands, grad_output)
+            return lambda: finish(compute(case, *_channels_first(case, arrays)), pass_.role, case)
+
+        return bind
+
     def support(self, case: Case) -> Support:
         """Declare what is made of several of the engine's calls."""
         if case.operation == "learn_kernel":
@@ -106,6 +118,16 @@ class NumpyIm2col(NumpyArrays):
     def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
         """See `engine.conv_gradients`."""
         return conv_gradients(x, weight, rest[-1], **options(case))
+
+    def conv_grad_input(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Values:
+        """See `engine.conv_grad_input`."""
+        return conv_grad_input(x.shape, weight, rest[-1], **options(case))
+
+    def conv_grad_weight(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Values:
+        """See `engine.conv_grad_weight`."""
+        return conv_grad_weight(x, weight.shape, rest[-1], **options(case))
+
+    depthwise_conv_grad_input, depthwise_conv_grad_weight = conv_grad_input, conv_grad_weight
 
     def conv_transpose(self, case: ConvTransposeCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """See `transposed.conv_transpose`."""

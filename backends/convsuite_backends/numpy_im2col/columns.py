@@ -41,7 +41,8 @@ class Tile:
     @property
     def size(self) -> int:
         """Positions of all its groups."""
-        return (self.groups.stop - self.groups.start) * prod(self.positions)
+        groups: int = self.groups.stop - self.groups.start
+        return groups * prod(self.positions)
 
     @property
     def index(self) -> Index:
@@ -79,12 +80,16 @@ def parts(padded: Values, g: Geometry) -> tuple[Part, ...]:
         return (Part((slice(None),) * len(g.kernel), windows(padded, g)),)
     found = []
     for rest in product(*(range(min(s, k)) for s, k in zip(g.stride, g.kernel, strict=True))):
-        every = tuple(slice(r, None, s) for r, s in zip(rest, g.stride, strict=True))
         taps = tuple(len(range(r, k, s)) for r, k, s in zip(rest, g.kernel, g.stride, strict=True))
-        dense = np.ascontiguousarray(padded[(slice(None), slice(None), *every)])
+        dense = np.ascontiguousarray(padded[every(rest, g.stride)])
         ones = (1,) * len(taps)
-        found.append(Part(every, _view(dense, g, taps, ones, ones)))
+        found.append(Part(every(rest, g.stride)[1:], _view(dense, g, taps, ones, ones)))
     return tuple(found)
+
+
+def every(rest: tuple[int, ...], stride: tuple[int, ...]) -> Index:
+    """Return the index, on the last axes, of every s-th position from a remainder on."""
+    return (..., *(slice(r, None, s) for r, s in zip(rest, stride, strict=True)))
 
 
 def _view(

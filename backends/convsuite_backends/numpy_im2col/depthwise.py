@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from convsuite_backends.numpy_im2col.columns import every
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.rounding import round_to
 
@@ -61,11 +62,9 @@ class _Rows:
         sizes = tuple(-(-n // s) for n, s in zip(g.padded, g.stride, strict=True))
         found = {}
         for rest in product(*map(range, g.stride)):
-            part = padded[(..., *(slice(r, None, s) for r, s in zip(rest, g.stride, strict=True)))]
+            part = padded[every(rest, g.stride)]
             if part.shape[2:] != sizes:
-                whole = np.zeros((*padded.shape[:2], *sizes), padded.dtype)
-                whole[(..., *map(slice, part.shape[2:]))] = part
-                part = whole
+                part = np.pad(part, [(0, 0), (0, 0), *((0, n - m) for n, m in zip(sizes, part.shape[2:], strict=True))])
             found[rest] = np.ascontiguousarray(part)
         return _Rows(found, g)
 

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col import depthwise
-from convsuite_backends.numpy_im2col.columns import col2im, im2col, parts, tiles, workspace
+from convsuite_backends.numpy_im2col.columns import col2im, every, im2col, parts, tiles, workspace
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
 from convsuite_backends.numpy_im2col.padding import fold, pad
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
@@ -123,9 +123,41 @@ def conv_gradients(
     Arguments are those of `conv`, with grad_output in the shape of its result. Raises as `conv` does, and ValueError
     where grad_output has another shape.
     """
-    total = accumulator(x, weight, grad_output)
+    options = _Options(stride, dilation, padding, padding_mode, groups, flip)
+    to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=accumulator(x, weight, grad_output))
+    return Gradients(
+        conv_grad_input(x.shape, weight, grad_output, **options._asdict()),
+        conv_grad_weight(x, weight.shape, grad_output, **options._asdict()),
+        round_to(to_bias, x.dtype),
+    )
+
+
+class _Options(NamedTuple):
+    stride: Size
+    dilation: Size
+    padding: Pads
+    padding_mode: str
+    groups: int
+    flip: bool
+
+
+@np.errstate(all="ignore")
+def conv_grad_input(
+    x_shape: tuple[int, ...],
+    weight: Values,
+    grad_output: Values,
+    *,
+    stride: Size = 1,
+    dilation: Size = 1,
+    padding: Pads = 0,
+    padding_mode: str = "zeros",
+    groups: int = 1,
+    flip: bool = False,
+) -> Values:
+    """Return the gradient of ⟨conv(x, weight, bias), grad_output⟩ to x, which has `x_shape`; see `conv_gradients`."""
+    total = accumulator(weight, grad_output)
     g = geometry(
-        x.shape,
+        x_shape,
         weight.shape,
         None,
         stride=stride,
@@ -135,11 +167,43 @@ def conv_gradients(
         groups=groups,
         flip=flip,
     )
+    _check_grad(grad_output, g)
+    return round_to(input_gradient(weight, grad_output, g, total), grad_output.dtype)
+
+
+@np.errstate(all="ignore")
+def conv_grad_weight(
+    x: Values,
+    weight_shape: tuple[int, ...],
+    grad_output: Values,
+    *,
+    stride: Size = 1,
+    dilation: Size = 1,
+    padding: Pads = 0,
+    padding_mode: str = "zeros",
+    groups: int = 1,
+    flip: bool = False,
+) -> Values:
+    """Return the gradient of ⟨conv(x, weight, bias), grad_output⟩ to a weight of a shape; see `conv_gradients`."""
+    total = accumulator(x, grad_output)
+    g = geometry(
+        x.shape,
+        weight_shape,
+        None,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        padding_mode=padding_mode,
+        groups=groups,
+        flip=flip,
+    )
+    _check_grad(grad_output, g)
+    return round_to(weight_gradient(x, grad_output, g, total), x.dtype)
+
+
+def _check_grad(grad_output: Values, g: Geometry) -> None:
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
-    to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
-    found = input_gradient(weight, grad_output, g, total), weight_gradient(x, grad_output, g, total), to_bias
-    return Gradients(*(round_to(a, x.dtype) for a in found))
 
 
 def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
@@ -164,11 +228,11 @@ def _dense_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.
     turned = _flipped(weight, g).reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
     padded = np.zeros((g.batch, g.groups * g.c_in, *g.padded), total)
     for rest in product(*map(range, g.stride)):
-        every = tuple(slice(r, None, s) for r, s in zip(rest, g.stride, strict=True))
-        taps = np.flip(turned[(..., *every)], axis=tuple(range(3, turned.ndim)))
-        inner = _turned(g, taps.shape[3:], padded[(..., *every)].shape[2:])
+        here = every(rest, g.stride)
+        taps = np.flip(turned[here], axis=tuple(range(3, turned.ndim)))
+        inner = _turned(g, taps.shape[3:], padded[here].shape[2:])
         flat = taps.reshape(g.groups * g.c_in, g.c_out, *inner.kernel)
-        padded[(..., *every)] = forward(grad_output, flat, None, inner, total, total)
+        padded[here] = forward(grad_output, flat, None, inner, total, total)
     return padded
 
 
