@@ -61,7 +61,8 @@ class _Rows:
         """Take (N, C, *padded) apart; planes of all remainders have one size, the shorter ones a last zero."""
         sizes = tuple(-(-n // s) for n, s in zip(g.padded, g.stride, strict=True))
         found = {}
-        for rest in product(*map(range, g.stride)):
+        axes = zip(g.kernel, g.dilation, g.stride, strict=True)
+        for rest in product(*({t * d % s for t in range(k)} for k, d, s in axes)):  # those that a tap meets
             part = padded[every(rest, g.stride)]
             if part.shape[2:] != sizes:
                 part = np.pad(part, [(0, 0), (0, 0), *((0, n - m) for n, m in zip(sizes, part.shape[2:], strict=True))])
