@@ -93,3 +93,8 @@ def test_one_gradient_at_a_time_is_that_of_all(case_id):
     for pass_, due in ((Pass.GRAD_INPUT, gradients.x), (Pass.GRAD_WEIGHT, gradients.weight)):
         found = backend.gradient_of(case, pass_)(operands[:-1], operands[-1])()
         np.testing.assert_array_equal(found, due)
+
+
+def test_distances_that_no_memory_has_are_those_of_one_window():
+    x, weight = integers(1, 2, 5, 4), integers(3, 2, 1, 1)
+    np.testing.assert_array_equal(conv(x, weight, stride=2**62, dilation=2**62), conv(x[..., :1, :1], weight))

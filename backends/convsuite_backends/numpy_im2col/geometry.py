@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
@@ -89,7 +89,11 @@ def geometry(
         flip=flip,
     )
     _check_padding(found)
-    return found
+    return replace(
+        found,
+        stride=tuple(min(s, max(n, 1)) for s, n in zip(found.stride, found.padded, strict=True)),
+        dilation=tuple(1 if k == 1 else d for k, d in zip(found.kernel, found.dilation, strict=True)),
+    )  # the same windows, whose distances in memory fit an integer of 64 bits
 
 
 def check_groups(groups: int, counts: dict[str, int]) -> None:
