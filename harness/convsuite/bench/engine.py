@@ -259,7 +259,6 @@ def _sampled(cell: Cell, first: far.First, reply: Any, number: int) -> Timing | 
                 settled=s.settled,
                 memory_bytes=first.memory_bytes,
                 others=reply.disturbance.others,
-                drift=reply.disturbance.drift,
                 clock=reply.disturbance.clock,
                 free_cores=reply.free_cores,
             )

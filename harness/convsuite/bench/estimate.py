@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 UNSTABLE_SPREAD = 0.10  # IQR / median
 UNSTABLE_PROCESSES = 0.15  # (largest − smallest process median) / median
-UNSTABLE_DRIFT = 0.10
+UNSTABLE_DRIFT = 0.10  # last third of the samples over the first
 UNSTABLE_CLOCK = 0.75  # of a GPU's highest
 DIFFERENCE = 0.05  # what is less is not called a difference, however sure it is
 _LOAD_SLACK = 0.15  # of a core: what a machine does for itself
@@ -168,13 +168,19 @@ def _why_unstable(timings: Sequence[Timing], middles: list[float]) -> list[str]:
     crowded = [t.others for t in timings if t.others is not None and t.others > t.free_cores + _LOAD_SLACK]
     if 2 * len(crowded) > len(timings):
         why.append(f"others kept {median(crowded):.1f} cores busy, {timings[0].free_cores} were free")
-    drifted = [t.drift for t in timings if abs(t.drift) > UNSTABLE_DRIFT]
+    drifted = [drift for t in timings if abs(drift := _drift(t)) > UNSTABLE_DRIFT]
     if 2 * len(drifted) > len(timings):
-        why.append(f"the clock drifted: fixed work took {median(drifted):+.0%} afterwards")
+        why.append(f"times drifted by {median(drifted):+.0%} from the first third of the samples to the last")
     slow = [t.clock for t in timings if t.clock is not None and t.clock < UNSTABLE_CLOCK]
     if 2 * len(slow) > len(timings):
         why.append(f"the GPU was throttled to {median(slow):.0%} of its highest clock")
     return why
+
+
+def _drift(timing: Timing) -> float:
+    """Return by how much the last third of a process' samples is above the first, as when a clock slows down."""
+    third = len(timing.seconds) // 3
+    return median(timing.seconds[-third:]) / median(timing.seconds[:third]) - 1 if third else 0.0
 
 
 def _log_ratios(timings: Sequence[Timing], base: Sequence[Timing]) -> dict[int, float]:

@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ _LAST_CACHE = 32 << 20  # bytes, where the platform does not tell
 _GEMM = 1024  # a square of it is 4 MB in float32: beyond a core's own cache, and a product of 2 GFLOP
 _COPY_BYTES = 128 << 20  # beyond the last cache of most machines; of others twice that cache
 _TRIES = 5
-_SPIN = 40_000
-_SPIN_S = 0.02  # that the fixed work is tried for: a core that was idle needs some of it to be at its full clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,6 @@ class Disturbance:
     """What else went on while samples were taken. None: the platform does not tell."""
 
     others: float | None  # cores that other processes kept busy, or that the host took away
-    drift: float  # of the time of a fixed piece of work, after to before, less 1
     clock: float | None = None  # a GPU's clock right afterwards, over the highest that it has
 
 
@@ -87,11 +83,10 @@ def _bytes(text: str) -> int:
 
 
 class Watch:
-    """Watches the machine from when it is made until `seen`: who else was busy, and whether the clock slowed down."""
+    """Watches the machine from when it is made until `seen`: who else was busy, and a GPU's clock."""
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._fixed = fixed_work_s()
         self._busy, self._own, self._began = _busy_s(), time.process_time(), time.perf_counter()
 
     def seen(self) -> Disturbance:
@@ -100,7 +95,7 @@ class Watch:
         busy, own, passed = _busy_s(), time.process_time() - self._own, time.perf_counter() - self._began
         known = self._busy is not None and busy is not None and passed > 0.05  # the kernel counts in steps of 10 ms
         others = max(0.0, (busy - self._busy - own) / passed) if known else None  # type: ignore[operator]
-        return Disturbance(others=others, drift=fixed_work_s() / self._fixed - 1, clock=clock)
+        return Disturbance(others=others, clock=clock)
 
 
 def gpu_clock(device: str) -> float | None:
@@ -120,19 +115,6 @@ def gpu_clock(device: str) -> float | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return now / most
-
-
-def fixed_work_s() -> float:
-    """Return how long a fixed piece of work takes: the least of many tries, so that a pause does not count."""
-    tries, until = [_timed(_spin)], time.perf_counter() + _SPIN_S
-    while len(tries) < _TRIES or time.perf_counter() < until:
-        tries.append(_timed(_spin))
-    return min(tries)
-
-
-def _spin() -> None:
-    for _ in repeat(None, _SPIN):  # no number is made, so that the state of the memory does not matter
-        pass
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -37,7 +37,6 @@ class Timing:
     settled: bool  # IQR / median came below 5 % before the time was up
     memory_bytes: int | None = None  # that the process grew by at most, while it was called
     others: float | None = None  # cores that others kept busy meanwhile
-    drift: float = 0.0  # of the clock: a fixed piece of work took so much longer afterwards
     clock: float | None = None  # a GPU's, right afterwards, over the highest that it has
     free_cores: int = 1  # beside those that this process was given
 

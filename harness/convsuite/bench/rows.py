@@ -28,7 +28,7 @@ CREATE TABLE timing (
     device TEXT NOT NULL, threads INTEGER NOT NULL, mode TEXT NOT NULL, process INTEGER NOT NULL,
     first_s REAL NOT NULL, second_s REAL NOT NULL, median_s REAL NOT NULL, minimum_s REAL NOT NULL,
     number INTEGER NOT NULL, warmups INTEGER NOT NULL, settled INTEGER NOT NULL, memory_bytes INTEGER, others REAL,
-    free_cores INTEGER NOT NULL, drift REAL NOT NULL, clock REAL, samples BLOB NOT NULL,
+    free_cores INTEGER NOT NULL, clock REAL, samples BLOB NOT NULL,
     PRIMARY KEY (run, case_id, pass, backend, device, threads, mode, process)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE untimed (
@@ -42,7 +42,7 @@ CREATE TABLE peak (
 """
 
 ADD_PROBLEM = "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)"
-ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 21) + ")"
+ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 20) + ")"
 TAKE_BACK = "DELETE FROM timing WHERE (run, case_id, pass, backend, device, threads) = (?, ?, ?, ?, ?, ?)"
 ADD_UNTIMED = "INSERT INTO untimed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_PEAK = "INSERT INTO peak VALUES (?, ?, ?, ?, ?)"
@@ -83,7 +83,7 @@ def timing_row(run: int, t: Timing) -> tuple[Any, ...]:
     """Return a time's row."""
     return (
         run, *_cell(t.cell), t.process, t.first_s, t.second_s, t.median, min(t.seconds), t.number, t.warmups,
-        int(t.settled), t.memory_bytes, t.others, t.free_cores, t.drift, t.clock, array("d", t.seconds).tobytes(),
+        int(t.settled), t.memory_bytes, t.others, t.free_cores, t.clock, array("d", t.seconds).tobytes(),
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def timings_of(rows: Iterable[sqlite3.Row]) -> Iterator[Timing]:
         yield Timing(
             cell=cell, process=row["process"], first_s=row["first_s"], second_s=row["second_s"],
             seconds=tuple(samples), number=row["number"], warmups=row["warmups"], settled=bool(row["settled"]),
-            memory_bytes=row["memory_bytes"], others=row["others"], free_cores=row["free_cores"], drift=row["drift"],
+            memory_bytes=row["memory_bytes"], others=row["others"], free_cores=row["free_cores"],
             clock=row["clock"],
         )  # fmt: skip
 
