@@ -47,7 +47,7 @@ def test_no_declaration_breaks(name):
     backend = registered()[name].load()()
     for case in shipped():
         for pass_ in case.passes:
-            support, failure = worker._declared(backend, case, pass_)
+            support, failure = worker.declared_support(backend, case, pass_)
             assert failure is None, f"{case.id} [{pass_}]: {failure}"
             if case.expect.error is None and support.level is not Level.UNSUPPORTED:
                 declared.numerics(backend.numerics(case, pass_))
