@@ -29,7 +29,7 @@ from convsuite.operations import of
 __all__ = ["IMPORT", "OneByOne", "Report", "Work", "check", "contradictions", "digest_of", "outcome_of", "start"]
 
 IMPORT = "(import)"  # the operation, and case id, of an outcome that is about a backend's import
-_WINDOW_CASES = 32
+_WINDOW_CASES = 128  # so many that a lane which is slow for a while does not hold up another that is slow elsewhere
 _WINDOW_BYTES = 64 << 20
 
 
