@@ -104,7 +104,8 @@ def _view(
 
 def workspace(g: Geometry, dtype: np.dtype[Any]) -> Values:
     """Return room for the columns of a geometry's largest tile, to be used for one tile after another."""
-    return np.empty(max((tile.size for tile in tiles(g, dtype.itemsize)), default=0) * g.terms, dtype)
+    largest = next(tiles(g, dtype.itemsize), None)  # those that follow are alike, or what is left
+    return np.empty(largest.size * g.terms if largest else 0, dtype)
 
 
 def im2col(seen: tuple[Part, ...], tile: Tile, g: Geometry, room: Values) -> Values:

@@ -123,22 +123,21 @@ def conv_gradients(
     Arguments are those of `conv`, with grad_output in the shape of its result. Raises as `conv` does, and ValueError
     where grad_output has another shape.
     """
-    options = _Options(stride, dilation, padding, padding_mode, groups, flip)
-    to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=accumulator(x, weight, grad_output))
-    return Gradients(
-        conv_grad_input(x.shape, weight, grad_output, **options._asdict()),
-        conv_grad_weight(x, weight.shape, grad_output, **options._asdict()),
-        round_to(to_bias, x.dtype),
+    total = accumulator(x, weight, grad_output)
+    g = _gradient_geometry(
+        x.shape,
+        weight.shape,
+        grad_output,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        padding_mode=padding_mode,
+        groups=groups,
+        flip=flip,
     )
-
-
-class _Options(NamedTuple):
-    stride: Size
-    dilation: Size
-    padding: Pads
-    padding_mode: str
-    groups: int
-    flip: bool
+    to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
+    found = input_gradient(weight, grad_output, g, total), weight_gradient(x, grad_output, g, total), to_bias
+    return Gradients(*(round_to(a, x.dtype) for a in found))
 
 
 @np.errstate(all="ignore")
@@ -156,10 +155,10 @@ def conv_grad_input(
 ) -> Values:
     """Return the gradient of ⟨conv(x, weight, bias), grad_output⟩ to x, which has `x_shape`; see `conv_gradients`."""
     total = accumulator(weight, grad_output)
-    g = geometry(
+    g = _gradient_geometry(
         x_shape,
         weight.shape,
-        None,
+        grad_output,
         stride=stride,
         dilation=dilation,
         padding=padding,
@@ -167,7 +166,6 @@ def conv_grad_input(
         groups=groups,
         flip=flip,
     )
-    _check_grad(grad_output, g)
     return round_to(input_gradient(weight, grad_output, g, total), grad_output.dtype)
 
 
@@ -186,10 +184,10 @@ def conv_grad_weight(
 ) -> Values:
     """Return the gradient of ⟨conv(x, weight, bias), grad_output⟩ to a weight of a shape; see `conv_gradients`."""
     total = accumulator(x, grad_output)
-    g = geometry(
+    g = _gradient_geometry(
         x.shape,
         weight_shape,
-        None,
+        grad_output,
         stride=stride,
         dilation=dilation,
         padding=padding,
@@ -197,13 +195,17 @@ def conv_grad_weight(
         groups=groups,
         flip=flip,
     )
-    _check_grad(grad_output, g)
     return round_to(weight_gradient(x, grad_output, g, total), x.dtype)
 
 
-def _check_grad(grad_output: Values, g: Geometry) -> None:
+def _gradient_geometry(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], grad_output: Values, **options: Any
+) -> Geometry:
+    """Return the geometry of a gradient. Raise ValueError where grad_output has another shape than the output."""
+    g = geometry(x_shape, weight_shape, None, **options)
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
+    return g
 
 
 def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
