@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 CONVSUITE = Path(sys.executable).with_name("convsuite")
@@ -109,7 +108,7 @@ def asv(_: argparse.Namespace) -> None:
 
 def calls(asked: argparse.Namespace) -> None:
     """Print how often the same is called different, and how often a planted slowdown of 10 % is called."""
-    from convsuite.bench.estimate import Verdict, is_unstable, ratio, verdict
+    from convsuite.bench.estimate import Verdict, is_unstable, middle, ratio, verdict
 
     runs = []
     with planted(asked.backend):
@@ -128,7 +127,7 @@ def calls(asked: argparse.Namespace) -> None:
     for key, times in runs[0].items():
         other = runs[1].get(key)
         if other and not is_unstable(times) and not is_unstable(other):
-            both.append(median(t.median for t in other) / median(t.median for t in times))
+            both.append(middle(other) / middle(times))
     print(f"calls       {asked.backend}, {asked.problems} problems, twice, five processes each")
     print(f"            against itself: {_counts(same)}")
     false, stable = same[Verdict.FASTER] + same[Verdict.SLOWER], sum(same.values()) - same[Verdict.NOISY]

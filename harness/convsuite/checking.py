@@ -79,8 +79,7 @@ class _Session:
 
 def run_check(request: Request) -> int:
     """Do it all and return the exit code: 0 nothing found, 1 findings, 130 interrupted; bad input raises."""
-    if not 0 < request.timeout_s < math.inf:  # NaN, too
-        raise ConvsuiteError(f"--timeout {request.timeout_s:g}: give a number of seconds above 0")
+    must_be_seconds(request.timeout_s)
     plan = _plan(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
     with ExitStack() as stack:
@@ -95,6 +94,12 @@ def run_check(request: Request) -> int:
         if request.junit is not None:
             write_junit(store, number, request.junit, tally.stale)
     return 130 if state == "interrupted" else int(tally.found > 0)
+
+
+def must_be_seconds(timeout_s: float) -> None:
+    """Raise ConvsuiteError where a time limit is none."""
+    if not 0 < timeout_s < math.inf:  # NaN, too
+        raise ConvsuiteError(f"--timeout {timeout_s:g}: give a number of seconds above 0")
 
 
 @contextmanager

@@ -61,11 +61,11 @@ class Rerun:
         """Return the command that runs one outcome's case again."""
         from convsuite.run import IMPORT
 
-        words = ["convsuite", "check"]
-        if outcome.case_id != IMPORT:
-            words.append(outcome.case_id)
-        words += ["--backend", outcome.backend]
-        words += self._folders()
+        return self.check("" if outcome.case_id == IMPORT else outcome.case_id, outcome.backend)
+
+    def check(self, case_id: str, backend: str) -> str:
+        """Return the command that runs a case on a backend; without a case, all of them."""
+        words = ["convsuite", "check", *([case_id] if case_id else []), "--backend", backend, *self._folders()]
         if self.device != "cpu":
             words += ["--device", self.device]
         words += self.options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from convsuite.bench.machine import Peaks
 from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
 from convsuite.bench.summary import Row, Times
 from convsuite.case import Pass, Status
-from convsuite.errors import ConvsuiteError, SelectorError
+from convsuite.errors import SelectorError
 from convsuite.nearest import did_you_mean
 from convsuite.operations import OPERATIONS, of
 from convsuite.selectors import LOOK
@@ -76,8 +75,7 @@ class _Session:
 
 def run_bench(request: Request) -> int:
     """Do it all and return the exit code: 0, 1 where an answer was wrong, 130 interrupted; bad input raises."""
-    if not 0 < request.timeout_s < math.inf:
-        raise ConvsuiteError(f"--timeout {request.timeout_s:g}: give a number of seconds above 0")
+    checking.must_be_seconds(request.timeout_s)
     plan, base = _plan(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
     with ExitStack() as stack:
@@ -301,10 +299,8 @@ def _tell_untimed(session: _Session) -> None:
     for (right, backend, reason), cells in sorted(reasons.items())[:_UNTIMED_SHOWN]:
         terminal.line(session.console, f"  {backend}: {counted(len(cells), 'cell')}: {reason}")
         if not right:
-            words = ["convsuite", "check", cells[0].case_id, "--backend", backend]
-            words += ["--device", cells[0].device] if cells[0].device != "cpu" else []
-            words += [word for folder in session.request.folders for word in ("--cases", str(folder))]
-            terminal.line(session.console, f"    look: {shlex.join(words)}")
+            rerun = terminal.Rerun(cases=tuple(map(str, session.request.folders)), device=session.request.device)
+            terminal.line(session.console, f"    look: {rerun.check(cells[0].case_id, backend)}")
     if len(reasons) > _UNTIMED_SHOWN:
         more = counted(len(reasons) - _UNTIMED_SHOWN, "more reason")
         terminal.line(session.console, f"  … and {more}: in the database")

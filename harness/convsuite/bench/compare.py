@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from convsuite import terminal
 from convsuite.bench import rows, table, units
-from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, ratio_of_runs
+from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, middle, ratio_of_runs
 from convsuite.bench.records import Cell, Timing
 from convsuite.bench.summary import Times
 from convsuite.errors import StoreError
@@ -92,8 +91,8 @@ def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -
         if new := after.get(cell):
             yield Change(
                 cell=cell,
-                before_s=median(t.median for t in old),
-                after_s=median(t.median for t in new),
+                before_s=middle(old),
+                after_s=middle(new),
                 ratio=ratio_of_runs(new, old),
             )
 

@@ -32,7 +32,6 @@ DIFFERENCE = 0.05  # what is less is not called a difference, however sure it is
 _LOAD_SLACK = 0.15  # of a core: what a machine does for itself
 _DRAWS = 2000
 _DRAWS_EACH = 200  # of one process' median
-_SAMPLES = 200  # of a process, of which its median is drawn anew
 _LEVEL = 0.95
 _NONE = (math.nan, math.nan)
 
@@ -73,12 +72,16 @@ class Ratio:
     verdict: Verdict
 
 
+def middle(timings: Sequence[Timing]) -> float:
+    """Return the median of the processes' medians, in seconds a call."""
+    return median(t.median for t in timings)
+
+
 def estimate(timings: Sequence[Timing]) -> Estimate:
     """Return what a cell's times, one a process, come to."""
     memory = [t.memory_bytes for t in timings if t.memory_bytes is not None]
-    middles = [t.median for t in timings]
     return Estimate(
-        median=median(middles),
+        median=middle(timings),
         minimum=min(min(t.seconds) for t in timings),
         spread=median(spread(t.seconds) for t in timings),
         processes=len(timings),
@@ -87,7 +90,7 @@ def estimate(timings: Sequence[Timing]) -> Estimate:
         first_s=median(t.first_s for t in timings),
         second_s=median(t.second_s for t in timings),
         memory_bytes=max(memory, default=None),
-        unstable=tuple(_why_unstable(timings, middles)),
+        unstable=tuple(_why_unstable(timings)),
     )
 
 
@@ -107,7 +110,7 @@ def ratio(timings: Sequence[Timing], base: Sequence[Timing]) -> Ratio:
 
 def ratio_of_runs(timings: Sequence[Timing], base: Sequence[Timing]) -> Ratio:
     """Compare times of two runs, which have no process in common."""
-    value = median(t.median for t in timings) / median(t.median for t in base)
+    value = middle(timings) / middle(base)
     if min(len(timings), len(base)) < 2:
         return Ratio(value=value, interval=_NONE, verdict=Verdict.ONE_PROCESS)
     rng = _rng(timings)
@@ -137,7 +140,7 @@ def mean_ratio(ratios: Sequence[tuple[Sequence[Timing], Sequence[Timing]]]) -> R
 
 def is_unstable(timings: Sequence[Timing]) -> bool:
     """Return whether a cell's time cannot be trusted."""
-    return bool(_why_unstable(timings, [t.median for t in timings]))
+    return bool(_why_unstable(timings))
 
 
 def verdict(value: float, interval: tuple[float, float]) -> Verdict:
@@ -157,11 +160,12 @@ def _judged(value: float, interval: tuple[float, float], timings: Sequence[Timin
     return Ratio(value=value, interval=interval, verdict=Verdict.NOISY if noisy else verdict(value, interval))
 
 
-def _why_unstable(timings: Sequence[Timing], middles: list[float]) -> list[str]:
+def _why_unstable(timings: Sequence[Timing]) -> list[str]:
     why = []
     wide = median(spread(t.seconds) for t in timings)
     if wide > UNSTABLE_SPREAD:
         why.append(f"samples spread by {wide:.0%} (IQR / median)")
+    middles = [t.median for t in timings]
     apart = (max(middles) - min(middles)) / median(middles)
     if apart > UNSTABLE_PROCESSES:
         why.append(f"processes differ by {apart:.0%}")
@@ -195,7 +199,7 @@ def _draws(timings: Sequence[Timing], rng: np.random.Generator) -> NDArray[np.fl
 
 def _own_draws(timing: Timing, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return medians of one process' samples, drawn anew."""
-    samples = np.array(timing.seconds[:: -(-len(timing.seconds) // _SAMPLES)])
+    samples = np.array(timing.seconds)
     drawn = samples[rng.integers(len(samples), size=(_DRAWS_EACH, len(samples)))]
     return np.asarray(np.median(drawn, axis=1))
 

@@ -53,14 +53,6 @@ def pinned_to(threads: int) -> tuple[int, ...]:
     return tuple((firsts + rest)[:threads])
 
 
-def physical_cores() -> int:
-    """Return the physical cores that this process may use; a core's hyper-threads are one."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    free = os.sched_getaffinity(0)
-    return len({min(_siblings(core) & free, default=core) for core in free})
-
-
 def _siblings(core: int) -> set[int]:
     """Return the hyper-threads of a core, itself among them."""
     listed = _read(_SYSTEM / f"cpu{core}/topology/thread_siblings_list")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
-from convsuite.bench.estimate import Estimate, Ratio, estimate, mean_ratio, ratio
+from convsuite.bench.estimate import Estimate, Ratio, estimate, mean_ratio, middle, ratio
 from convsuite.bench.records import suite_of
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Times:
         return Total(
             suite=suite,
             cell=cells[0],
-            seconds=sum(self.problems[c.case_id].repeats * median(t.median for t in times[c]) for c in cells),
+            seconds=sum(self.problems[c.case_id].repeats * middle(times[c]) for c in cells),
             problems=len(cells),
             of=len({c.case_id for c in of}),
             ratio=mean_ratio(both) if both and cells[0].backend != base else None,

@@ -202,12 +202,11 @@ def _prepared(backend: Backend, case: Case, pass_: Pass, operands: Sequence[NDAr
 
     The function is compiled once for all copies of its operands.
     """
+    native = [backend.to_native(a.copy(), o, case) for o, a in _taken(case, pass_, operands)]
     if pass_.gradient:
-        native = [backend.to_native(a.copy(), o, case) for o, a in _taken(case, pass_, operands)]
         bind = worker.compiled(f"timed_{pass_.value}", case, lambda: backend.gradient_of(case, pass_))
         launch = bind(native[:-1], native[-1])
     else:
-        inputs = [backend.to_native(a.copy(), o, case) for o, a in _taken(case, pass_, operands)]
         function = worker.compiled(pass_.role, case, lambda: backend.forward(case, worker.method_of(case, pass_)))
-        launch = partial(function, *inputs)
+        launch = partial(function, *native)
     return _Prepared(backend, case, pass_, tuple(operands), launch)
