@@ -133,7 +133,9 @@ def _print(console: Console, one: Side, other: Side, changes: Sequence[Change]) 
             terminal.line(console, f"{counted(len(only), 'time')} only in {name}")
     if not by[Verdict.SLOWER] and any(c.open for c in changes):
         number = sum(c.open for c in changes)
-        terminal.line(console, f"too noisy to say of {number}: run both again, on a machine with nothing else to do")
+        alone = any(c.ratio.verdict is Verdict.ONE_PROCESS for c in changes)
+        again = "with --processes 5: one says nothing" if alone else "on a machine with nothing else to do"
+        terminal.line(console, f"too noisy to say of {number}: run both again, {again}")
 
 
 def _table(changes: Sequence[Change]) -> Table:
