@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -112,6 +112,18 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def interruptible(console: Console, work: Callable[[], None]) -> str:
+    """Do some work and return how it ended: finished, or interrupted by Ctrl-C, which is told."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        console.print("interrupted; what was finished is kept", style="yellow")
+        return "interrupted"
+    except BrokenPipeError:  # of --json: who read it is gone
+        terminal.end_quietly()
+    return "finished"
+
+
 def _recorded(session: _Session, workdir: Path) -> str:
     """Run; whatever ends it, record how it ended, and tell what it came to."""
     lanes = list[Lane]()
@@ -154,16 +166,13 @@ def _lanes(request: Request, plan: _Plan, workdir: Path) -> list[Lane]:
 
 
 def _interruptible(session: _Session, lanes: list[Lane], workdir: Path) -> str:
-    """Open the lanes, run, and return how it ended: finished, or interrupted by Ctrl-C."""
-    try:
-        lanes += _lanes(session.request, session.plan, workdir)
+    """Open the lanes, run, and return how it ended."""
+
+    def opened() -> None:
+        lanes.extend(_lanes(session.request, session.plan, workdir))
         _run(session, lanes)
-    except KeyboardInterrupt:
-        session.console.print("interrupted; what was finished is kept", style="yellow")
-        return "interrupted"
-    except BrokenPipeError:  # of --json: who read it is gone
-        terminal.end_quietly()
-    return "finished"
+
+    return interruptible(session.console, opened)
 
 
 def choose(names: Sequence[str], all_variants: bool) -> list[Registered]:

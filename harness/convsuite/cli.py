@@ -222,7 +222,8 @@ def bench_run(selectors: tuple[str, ...], **options: Any) -> None:
 
     Exit codes: 0, 1 where an answer was wrong, 2 usage or bad input, 130 interrupted.
     """  # noqa: D301
-    from convsuite.bench.command import Request, run_bench
+    from convsuite.bench.choice import Request
+    from convsuite.bench.command import run_bench
 
     sys.exit(run_bench(Request(selectors=selectors, command=shlex.join(["convsuite", *sys.argv[1:]]), **options)))
 

@@ -24,9 +24,16 @@ _VARIABLES = (
     "OPENBLAS_",
     "DNNL_",
     "ONEDNN_",
+    "ATEN_CPU",
+    "NPY_DISABLE",
     "CUDA_VISIBLE",
     "NVIDIA_TF32",
 )
+# what holds a library to other kernels than the best that it has for this processor
+_KERNELS = (
+    "ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS",
+)  # fmt: skip
 # flags that select a kernel somewhere
 _ISA = (
     "sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16",
@@ -49,6 +56,11 @@ class Environment:
     threads: int
     variables: tuple[tuple[str, str], ...]
     cases_revision: str  # git revision of the case files, with "+dirty" where they were changed; "" outside git
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Return the variables, `NAME=value`, that choose a library's kernels for it: they decide how fast it is."""
+        return tuple(f"{name}={value}" for name, value in self.variables if name in _KERNELS)
 
 
 def cpu_flags() -> frozenset[str]:

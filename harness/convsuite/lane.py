@@ -62,7 +62,8 @@ class TimedOut:
     message: str
 
 
-Reply = worker.Answer | worker.Info | worker.Failure | Crashed | TimedOut
+Ended = worker.Failure | Crashed | TimedOut
+Reply = worker.Answer | worker.Info | Ended
 
 
 class State(Enum):
@@ -93,7 +94,7 @@ class Lane:
         self.device = device
         self.state = State.NEW
         self.info: worker.Info | None = None
-        self.closed_by: Reply | None = None  # why it takes no more cases, where its backend could not be imported anew
+        self.closed_by: Ended | None = None  # why it takes no more cases, where its backend could not be imported anew
         self._settings = settings
         self._log = settings.workdir / f"{name.replace(':', '-')}.log"
         self._log_from = 0
@@ -109,6 +110,16 @@ class Lane:
     def open(self) -> Future[Any]:
         """Import the backend; the future's reply is an Info or says what went wrong."""
         return self._schedule(worker.open_backend, [self.name, self.device], self._settings.import_timeout_s)
+
+    def opened_with(self, reply: Reply) -> bool:
+        """Take what `open` brought: ready for cases (True), or closed, and why."""
+        if isinstance(reply, worker.Info):
+            self.info, self.state = reply, State.READY
+            return True
+        assert not isinstance(reply, worker.Answer)
+        self.close()
+        self.closed_by = reply
+        return False
 
     def run(self, case: Case, operands: tuple[NDArray[np.generic], ...]) -> Future[Any]:
         """Run one case."""
@@ -174,13 +185,14 @@ class Lane:
         self._pool, self.state = self._new_pool(), State.NEW
 
     def _new_pool(self) -> ProcessPool:
-        environment = tuple(thread_environment(self._settings.threads).items())
+        begin, arguments = self._begin()
         return ProcessPool(
-            max_workers=1,
-            context=multiprocessing.get_context("spawn"),
-            initializer=worker.begin,
-            initargs=[environment, str(self._log)],
+            max_workers=1, context=multiprocessing.get_context("spawn"), initializer=begin, initargs=arguments
         )
+
+    def _begin(self) -> tuple[Callable[..., None], list[Any]]:
+        """Return what a new process does before anything else."""
+        return worker.begin, [tuple(thread_environment(self._settings.threads).items()), str(self._log)]
 
     def _schedule(self, function: Any, args: list[Any], limit_s: float) -> Future[Any]:
         self._log_from = self._log.stat().st_size if self._log.exists() else 0

@@ -85,12 +85,7 @@ def start(lanes: Sequence[Lane]) -> tuple[list[Lane], list[Report]]:
     reports = []
     for lane, future in [(lane, lane.open()) for lane in lanes]:
         reply = lane.reply(future)
-        if isinstance(reply, worker.Info):
-            lane.info, lane.state = reply, State.READY
-            continue
-        lane.close()
-        lane.closed_by = reply
-        if not (isinstance(reply, worker.Failure) and reply.missing):
+        if not lane.opened_with(reply) and not (isinstance(reply, worker.Failure) and reply.missing):
             reports.append(Report(case=None, outcomes=(_import_outcome(lane, reply),)))
     return [lane for lane in lanes if lane.state is State.READY], reports
 
@@ -203,11 +198,8 @@ def _take(lane: Lane, work: Work | None, reply: Reply) -> None:
     """Note a case's reply; or, where the lane was importing its backend anew, whether that went well."""
     if work is not None:
         work.replies[lane.name] = reply
-    elif isinstance(reply, worker.Info):
-        lane.state = State.READY
     else:
-        lane.close()
-        lane.closed_by = reply
+        lane.opened_with(reply)
 
 
 def _report(

@@ -10,9 +10,10 @@ whose answer turns out to be wrong.
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,15 +152,34 @@ def open_store(path: Path) -> Store:
             raise StoreError(f"{path}: is a directory; name a file, e.g. --db {path / 'convsuite.db'}")
         if not path.parent.is_dir():
             raise StoreError(f"{path}: there is no folder {path.parent}; make it first, or name another with --db")
-        connection = sqlite3.connect(path, timeout=_WAIT_S)
-        connection.row_factory = sqlite3.Row
-        try:
-            _check(path, connection)
-            _prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-    return Store(path, connection)
+        return Store(path, _checked(path, sqlite3.connect(path, timeout=_WAIT_S), _prepare))
+
+
+def read_store(path: Path) -> Store:
+    """Open a results database to read, even where nothing can be written. Raise StoreError where it is not ours.
+
+    Tables that its version did not have yet are there, and empty.
+    """
+    with _explained(path):
+        if not path.is_file():
+            raise StoreError(f"{path}: there is no such database; name one with --db")
+        # of a folder that cannot be written SQLite must be told that nobody else does, either
+        mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=_WAIT_S)
+        return Store(path, _checked(path, connection, _stand_in))
+
+
+def _checked(
+    path: Path, connection: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]
+) -> sqlite3.Connection:
+    connection.row_factory = sqlite3.Row
+    try:
+        _check(path, connection)
+        prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
@@ -184,12 +204,24 @@ def _prepare(connection: sqlite3.Connection) -> None:
     _to_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
-    for schema in _VERSIONS[_pragma(connection, "user_version") :]:
-        for statement in schema.split(";"):
-            connection.execute(statement)
+    for statement in _missing(connection):
+        connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()
+
+
+def _stand_in(connection: sqlite3.Connection) -> None:
+    """Make the tables of newer versions for this connection alone."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for statement in _missing(connection):
+        connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+
+
+def _missing(connection: sqlite3.Connection) -> list[str]:
+    """Return the statements that bring a database from its version to ours."""
+    version = _pragma(connection, "user_version")
+    return [statement for schema in _VERSIONS[version:] for statement in schema.split(";")]
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:

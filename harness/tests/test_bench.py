@@ -438,6 +438,17 @@ def test_two_runs_are_compared_with_a_direction(
     assert said in capsys.readouterr().out
 
 
+def test_other_kernels_are_told_before_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    recorded(tmp_path / "r.db", STEADY)
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    recorded(tmp_path / "r.db", STEADY)
+    run_compare("1", "2", tmp_path / "r.db")
+    assert "OPENBLAS_CORETYPE differs: Haswell → (none)" in capsys.readouterr().out
+
+
 def test_a_run_of_another_database_is_named_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded(tmp_path / "old.db", STEADY)
     recorded(tmp_path / "new.db", STEADY)

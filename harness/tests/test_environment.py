@@ -130,3 +130,11 @@ def test_another_programs_variables_are_not_recorded(monkeypatch: pytest.MonkeyP
     """Terraform's begin as TensorFlow's do."""
     monkeypatch.setenv(name, "x")
     assert name not in dict(observe(1, None).variables)
+
+
+def test_what_chooses_kernels_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENBLAS_VERBOSE", "0")
+    seen = observe(1, None).kernels
+    assert "OPENBLAS_CORETYPE=Haswell" in seen
+    assert not any("VERBOSE" in one for one in seen)

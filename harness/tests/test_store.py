@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from convsuite.environment import Environment
 from convsuite.errors import StoreError
 from convsuite.lane import Lane
 from convsuite.run import Report
-from convsuite.store import SCHEMA_VERSION, Store, open_store
+from convsuite.store import SCHEMA_VERSION, Store, open_store, read_store
 from convsuite.worker import Info
 
 HERE = Environment(
@@ -471,3 +472,42 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.05)
+
+
+class TestReadOnly:
+    """What is only looked at is not written to."""
+
+    def test_it_reads_and_cannot_write(self, tmp_path: Path) -> None:
+        before = filled(tmp_path / "r.db", 3)
+        with closing(read_store(tmp_path / "r.db")) as store:
+            assert one_row(store, "SELECT count(*) AS n FROM outcome") == {"n": 3}
+            with pytest.raises(StoreError, match="read-only"):
+                store.finish(1, "finished")
+        assert (tmp_path / "r.db").read_bytes() == before
+
+    def test_where_the_folder_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        filled(tmp_path / "r.db", 3)
+        monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, who can always write
+        with closing(read_store(tmp_path / "r.db")) as store:
+            assert one_row(store, "SELECT count(*) AS n FROM outcome") == {"n": 3}
+        assert [path.name for path in tmp_path.iterdir()] == ["r.db"]
+
+    def test_tables_of_newer_versions_are_empty_and_the_file_stays_as_it_is(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "r.db")) as old:
+            old.executescript(store_room._SCHEMA)
+            old.execute(f"PRAGMA application_id = {store_room._APPLICATION}")
+            old.execute("PRAGMA user_version = 1")
+        before = (tmp_path / "r.db").read_bytes()
+        with closing(read_store(tmp_path / "r.db")) as store:
+            assert one_row(store, "SELECT count(*) AS n FROM timing") == {"n": 0}
+        assert (tmp_path / "r.db").read_bytes() == before
+
+    def test_a_file_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="there is no such database"):
+            read_store(tmp_path / "r.db")
+        assert not list(tmp_path.iterdir())
+
+    def test_another_programs_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "r.db").write_text("this is a letter, not a database; " * 20)
+        with pytest.raises(StoreError, match=r"r\.db"):
+            read_store(tmp_path / "r.db")

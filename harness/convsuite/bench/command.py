@@ -5,55 +5,31 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convsuite import casefile, checking, environment, known, run, terminal
+from convsuite import checking, environment, known, run, terminal
 from convsuite.bench import engine, exports, live, rows, table
+from convsuite.bench.choice import plan_of
 from convsuite.bench.estimate import is_unstable
 from convsuite.bench.machine import Peaks
-from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, Cell, Timing
+from convsuite.bench.records import HOT, Cell, Timing
 from convsuite.bench.summary import Row, Times
 from convsuite.case import Pass, Status
-from convsuite.errors import SelectorError
-from convsuite.nearest import did_you_mean
-from convsuite.operations import OPERATIONS, of
-from convsuite.selectors import LOOK
+from convsuite.operations import of
 from convsuite.store import Store, open_store
 from convsuite.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from convsuite.bench.choice import Request
     from convsuite.case import Case
     from convsuite.lane import Lane
 
-_LEVEL = "real"  # of a suite, a glob or a term; a whole id is taken at any level
 _UNTIMED_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What was asked for, as the command line understood it."""
-
-    selectors: tuple[str, ...]
-    folders: tuple[Path, ...]
-    backends: tuple[str, ...]
-    base: str | None
-    threads: tuple[int, ...]
-    device: str
-    passes: tuple[str, ...]
-    cold: bool
-    processes: int | None
-    quick: bool
-    db: Path
-    as_json: bool
-    timeout_s: float
-    command: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +52,7 @@ class _Session:
 def run_bench(request: Request) -> int:
     """Do it all and return the exit code: 0, 1 where an answer was wrong, 130 interrupted; bad input raises."""
     checking.must_be_seconds(request.timeout_s)
-    plan, base = _plan(request)
+    plan, base = plan_of(request)
     console = terminal.console_for(sys.stderr if request.as_json else sys.stdout)
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(request.db)))
@@ -86,6 +62,8 @@ def run_bench(request: Request) -> int:
         problems = [rows.problem_of(case, of(case).work(case)) for case in plan.cases]
         number = store.begin(here, request.command)
         store.add_rows(rows.ADD_PROBLEM, [rows.problem_row(number, p) for p in problems])
+        if here.kernels:
+            terminal.line(console, f"set here, and decides which kernels are timed: {' '.join(here.kernels)}")
         session = _Session(
             request=request, plan=plan, base=base, console=console, store=store, number=number, times=Times(problems)
         )
@@ -96,71 +74,11 @@ def run_bench(request: Request) -> int:
 def _recorded(session: _Session, workdir: Path) -> str:
     state = "stopped"
     try:
-        state = _interruptible(session, workdir)
+        state = checking.interruptible(session.console, lambda: _run(session, workdir))
     finally:
         session.store.finish(session.number, state)
         _summarize(session, state)
     return state
-
-
-def _interruptible(session: _Session, workdir: Path) -> str:
-    try:
-        _run(session, workdir)
-    except KeyboardInterrupt:
-        session.console.print("interrupted; what was finished is kept", style="yellow")
-        return "interrupted"
-    return "finished"
-
-
-def _plan(request: Request) -> tuple[engine.Plan, str]:
-    entries = checking.choose(request.backends, all_variants=False)
-    names = list(dict.fromkeys(entry.name for entry in entries))
-    if request.base is not None:
-        names = list(dict.fromkeys([*names, *(e.name for e in checking.choose((request.base,), all_variants=False))]))
-    base = request.base or (request.backends[0] if request.backends else "torch" if "torch" in names else names[0])
-    cases, passes = _cases(request), tuple(Pass(name) for name in request.passes)
-    modes = (HOT, *((COLD,) if request.cold else ()), *((THROUGHPUT, DEVICE) if request.device != "cpu" else ()))
-    method, processes = engine.usual(cases, request.quick)
-    plan = engine.Plan(
-        cases=cases,
-        passes=passes,
-        backends=tuple(names),
-        device=request.device,
-        threads=tuple(dict.fromkeys(request.threads)),
-        modes=modes,
-        method=method,
-        processes=request.processes or processes,
-        timeout_s=request.timeout_s,
-    )
-    if not plan.total:
-        raise SelectorError(f"no case of the selection has the pass {', '.join(request.passes)}")
-    return plan, base
-
-
-def _cases(request: Request) -> tuple[Case, ...]:
-    """Return the cases that were selected and can be timed: a name alone is a suite's."""
-    asked = request.selectors or (() if request.folders else ("smoke",))
-    texts = [glob for text in asked for glob in _selectors(text, request.folders)]
-    _, cases = casefile.selected(request.folders, texts, _LEVEL)
-    valid = tuple(case for case in cases if case.expect.error is None)
-    if not valid:
-        raise SelectorError("all cases of the selection are to be refused: there is nothing to time")
-    return valid
-
-
-def _selectors(text: str, folders: Sequence[Path]) -> list[str]:
-    """Return what a selector stands for: a name alone is a suite's, a case file's in each operation that has it."""
-    if any(mark in text for mark in "/=*?["):
-        return [text]
-    if folders:
-        return [f"*/{text}/*"]
-    name = engine.SMOKE if text == "smoke" else text
-    there = files(casefile.BUILTIN)
-    found = [f"{operation}/{name}/*" for operation in OPERATIONS if (there / operation / f"{name}.yaml").is_file()]
-    if not found:
-        stems = {f.name.partition(".yaml")[0] for operation in OPERATIONS for f in (there / operation).iterdir()}
-        raise SelectorError(f"no suite {text!r}: {did_you_mean(text, sorted(stems), LOOK)}")
-    return found
 
 
 def _run(session: _Session, workdir: Path) -> None:

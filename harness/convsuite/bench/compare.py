@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, middle, ratio_o
 from convsuite.bench.records import Cell, Timing
 from convsuite.bench.summary import Times
 from convsuite.errors import StoreError
-from convsuite.store import Store, open_store
+from convsuite.store import Store, read_store
 from convsuite.wording import counted
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def side(text: str, db: Path) -> Side:
     """Return a run that is named by its number, by `last`, or by FILE:NUMBER. Raise StoreError where there is none."""
     file, _, number = text.rpartition(":")
     path = Path(file) if file else db
-    if not path.is_file():
-        raise StoreError(f"{path}: there is no such database; name it with --db, or write FILE:RUN")
-    with closing(open_store(path)) as store:
+    with closing(read_store(path)) as store:
         run = _number(store, path, number)
         problems = rows.problems_of(store.rows(rows.PROBLEMS, (run,)))
         found = Times(problems, rows.timings_of(store.rows(rows.TIMINGS, (run,))))
@@ -110,6 +109,7 @@ def _number(store: Store, path: Path, text: str) -> int:
 def _about(store: Store, run: int) -> Iterator[tuple[str, str]]:
     (row,) = store.rows("SELECT * FROM run WHERE id = ?", (run,))
     yield from ((name, str(row[name])) for name in _ABOUT)
+    yield from json.loads(row["variables"]).items()
     yield from ((r["name"], r["versions"]) for r in store.rows("SELECT * FROM backend WHERE run = ?", (run,)))
 
 
@@ -119,9 +119,9 @@ def _print(console: Console, one: Side, other: Side, changes: Sequence[Change]) 
         if run.state != "finished":
             terminal.line(console, f"  {run.name} was not finished: {run.state}")
     was, now = dict(one.about), dict(other.about)
-    for name in was:
-        if name in now and was[name] != now[name]:
-            terminal.line(console, f"  {name} differs: {was[name]} → {now[name]}")
+    for name in [*was, *(name for name in now if name not in was)]:
+        if was.get(name) != now.get(name):
+            terminal.line(console, f"  {name} differs: {was.get(name, '(none)')} → {now.get(name, '(none)')}")
     shown = _table(changes)
     terminal.print_table(console, shown, shown)
     by = {v: sum(c.ratio.verdict is v for c in changes) for v in Verdict}

@@ -8,7 +8,7 @@ on the machine meets all of them alike; and what differs from process to process
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -17,21 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite import run, worker
 from convsuite.bench import worker as far
-from convsuite.bench.machine import Peaks
+from convsuite.bench.machine import Peaks, measure_peaks
 from convsuite.bench.records import HOT, Cell, Timing, suite_of
 from convsuite.case import Case, Outcome, Pass, Status
-from convsuite.lane import Crashed, Lane, Settings, State, TimedOut, close_all
+from convsuite.lane import Crashed, Ended, Lane, Settings, State, close_all
 from convsuite.operands import fill
 from convsuite.timing import BRIEF, QUICK, STANDARD, Method
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from convsuite.known import KnownFailures
 
 _Key = tuple[str, Pass, str, int]  # case id, pass, backend, threads: a cell in all its modes
 PROCESSES = 5
 SMOKE = "bench_smoke"  # the suite that is to say in a minute whether all works
+_ENDED = Crashed("its process was ended")
 _PEAK_DTYPES = ("float32", "float64")
 
 
@@ -118,10 +117,7 @@ def usual(cases: Sequence[Case], quick: bool) -> tuple[Method, int]:
 
 def why_closed(lane: Lane) -> str:
     """Return why a lane takes no more cells."""
-    reply = lane.closed_by
-    if isinstance(reply, worker.Failure):
-        return f"{reply.exception}: {reply.message}"
-    return getattr(reply, "message", "its process was ended")
+    return _words(lane.closed_by or _ENDED)
 
 
 Event = Started | Peaks | Judged | Timing | Untimed | Turn | Complete
@@ -138,10 +134,9 @@ def bench(plan: Plan, known: KnownFailures, workdir: Path) -> Generator[Event, N
 class PinnedLane(Lane):
     """A lane whose process keeps to cores of its own."""
 
-    def open(self) -> Future[Any]:
-        """Pin the process and import the backend."""
-        arguments = [self.name, self.device, self._settings.threads]
-        return self._schedule(far.open_pinned, arguments, self._settings.import_timeout_s)
+    def _begin(self) -> tuple[Callable[..., None], list[Any]]:
+        _, arguments = super()._begin()
+        return far.begin_pinned, [*arguments, self._settings.threads, self.device]
 
 
 @dataclass(slots=True)
@@ -182,8 +177,8 @@ def _round(progress: _Progress, number: int, threads: int, workdir: Path) -> Ite
 
 def _peaks(threads: int, settings: Settings) -> Iterator[Peaks]:
     """Measure the machine in a process of its own, before the others are there."""
-    with closing(Lane("machine", "cpu", settings)) as lane:
-        found: Any = lane.reply(lane.call(far.pinned_peaks, [threads, _PEAK_DTYPES]))
+    with closing(PinnedLane("machine", "cpu", settings)) as lane:
+        found: Any = lane.reply(lane.call(measure_peaks, [threads, _PEAK_DTYPES]))
         yield from found if isinstance(found, tuple) else ()
 
 
@@ -195,9 +190,9 @@ def _turn(
     if key in progress.closed:
         return
     if not _is_open(lane):
-        reply: Any = lane.closed_by or Crashed("its process was ended")
+        reply: Any = lane.closed_by or _ENDED
     else:
-        arguments = [lane.name, lane.device, threads, work.case, work.operands, pass_]
+        arguments = [lane.name, lane.device, work.case, work.operands, pass_]
         reply = lane.reply(lane.call(far.first_calls, arguments))
     answer = reply.answer if isinstance(reply, far.First) else reply
     outcome = _judged(progress, work, pass_, lane, answer, key)
@@ -264,20 +259,16 @@ def _sampled(cell: Cell, first: far.First, reply: Any, number: int) -> Timing | 
             )
         case far.Untimed():
             return Untimed(cell=cell, reason=reply.reason)
-        case Crashed(message=message) | TimedOut(message=message):
-            return Untimed(cell=cell, reason=message, wrong=True)
-        case worker.Failure():
-            return Untimed(cell=cell, reason=f"{reply.exception}: {reply.message}", wrong=True)
-    raise TypeError(f"{reply!r} is no answer to a timing")
+    return Untimed(cell=cell, reason=_words(reply), wrong=True)
+
+
+def _words(reply: Ended) -> str:
+    """Return what befell a process, or what its backend raised."""
+    return f"{reply.exception}: {reply.message}" if isinstance(reply, worker.Failure) else reply.message
 
 
 def _is_open(lane: Lane) -> bool:
     """Return whether a lane can take a cell; one whose process died gets a new one first."""
     if lane.state is State.NEW:
-        reply = lane.reply(lane.open())
-        if isinstance(reply, worker.Info):
-            lane.state = State.READY
-        else:
-            lane.close()
-            lane.closed_by = reply
+        lane.opened_with(lane.reply(lane.open()))
     return lane.state is State.READY

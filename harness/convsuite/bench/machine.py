@@ -95,9 +95,11 @@ def gpu_clock(device: str) -> float | None:
     kind, _, number = device.partition(":")
     if kind != "cuda":
         return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")  # numbers or UUIDs, in CUDA's own order
+    nth = int(number or 0)
     asked = (
         "nvidia-smi",
-        f"--id={number or 0}",
+        f"--id={visible[nth] if visible[0] and nth < len(visible) else nth}",
         "--query-gpu=clocks.sm,clocks.max.sm",
         "--format=csv,noheader,nounits",
     )

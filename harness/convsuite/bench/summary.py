@@ -78,24 +78,24 @@ class Times:
     def totals(self, base: str) -> Iterator[Total]:
         """Yield what suites come to."""
         times = self.cells
-        groups: dict[tuple[str, Cell], list[Cell]] = {}
+        groups: dict[tuple[str, Cell], dict[str, list[Cell]]] = {}  # what is alike but for problem and backend
         for cell in times:
-            suite = suite_of(cell.case_id)
-            groups.setdefault((suite, replace(cell, case_id="")), []).append(cell)
-        for (suite, _), cells in groups.items():
-            yield self._total(suite, cells, times, base)
+            alike = replace(cell, case_id="", backend="")
+            groups.setdefault((suite_of(cell.case_id), alike), {}).setdefault(cell.backend, []).append(cell)
+        for (suite, _), backends in groups.items():
+            of = len({cell.case_id for cells in backends.values() for cell in cells})
+            for cells in backends.values():
+                yield self._total(suite, cells, of, times, base)
 
-    def _total(self, suite: str, cells: list[Cell], times: dict[Cell, list[Timing]], base: str) -> Total:
+    def _total(self, suite: str, cells: list[Cell], of: int, times: dict[Cell, list[Timing]], base: str) -> Total:
         pairs = [(times[c], times.get(replace(c, backend=base), [])) for c in cells]
         both = [(ours, theirs) for ours, theirs in pairs if theirs]
-        like = replace(cells[0], backend="", case_id="")
-        of = {c for c in times if suite_of(c.case_id) == suite and replace(c, backend="", case_id="") == like}
         return Total(
             suite=suite,
             cell=cells[0],
             seconds=sum(self.problems[c.case_id].repeats * middle(times[c]) for c in cells),
             problems=len(cells),
-            of=len({c.case_id for c in of}),
+            of=of,
             ratio=mean_ratio(both) if both and cells[0].backend != base else None,
         )
 

@@ -82,25 +82,19 @@ class _Prepared:
 _cell: _Prepared | None = None
 
 
-def open_pinned(name: str, device: str, threads: int) -> worker.Info | worker.Failure:
-    """Pin this process to its cores, then import the backend: thread pools count the cores as they are made."""
-    _pin(threads, device)
-    return worker.open_backend(name, device)
-
-
-def pinned_peaks(threads: int, dtypes: tuple[str, ...]) -> tuple[machine.Peaks, ...]:
-    """Measure the machine's peaks in a process pinned as the backends' are."""
-    _pin(threads, "cpu")
-    return machine.measure_peaks(threads, dtypes)
+def begin_pinned(environment: tuple[tuple[str, str], ...], log: str, threads: int, device: str) -> None:
+    """Set up a fresh process on cores of its own, before any import: thread pools count the cores as they are made."""
+    if device == "cpu" and (cores := machine.pinned_to(threads)):
+        os.sched_setaffinity(0, cores)
+    worker.begin(environment, log)
 
 
 def first_calls(
-    name: str, device: str, threads: int, case: Case, operands: tuple[NDArray[np.generic], ...], pass_: Pass
+    name: str, device: str, case: Case, operands: tuple[NDArray[np.generic], ...], pass_: Pass
 ) -> First | worker.Failure:
     """Prepare a cell and call it; bring back the times of the first two calls, the answer, and whether it was there."""
     global _cell
     _cell = None  # what the last cell held is given up first
-    _pin(threads, device)  # where the process before died with nothing to do, this one is new
     backend = worker.opened(name, device)
     if isinstance(backend, worker.Failure):
         return backend
@@ -189,12 +183,6 @@ def _taken(
     """Return what a pass takes of a case's operands: without a gradient there is no gradient of the output."""
     pairs = zip(case.operands, operands, strict=True)
     return [(o, a) for o, a in pairs if pass_.gradient or o.role != "grad_output"]
-
-
-def _pin(threads: int, device: str) -> None:
-    """Keep this process to as many cores as it has threads; one that is pinned already stays where it is."""
-    if device == "cpu" and (cores := machine.pinned_to(threads)):
-        os.sched_setaffinity(0, cores)
 
 
 def _prepared(backend: Backend, case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]]) -> _Prepared:
