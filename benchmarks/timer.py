@@ -142,15 +142,18 @@ def calls(asked: argparse.Namespace) -> None:
 
 def _run(problems: int, seed: int) -> dict[tuple[str, str], list[Any]]:
     """Time the three backends; return their times by case and backend."""
-    from convsuite import known
-    from convsuite.bench.engine import Plan, bench
+    from convsuite import known, terminal
+    from convsuite.bench.engine import Plan, Turn, bench
     from convsuite.bench.records import Timing
     from convsuite.case import Pass
 
     plan = Plan(cases=_problems(problems), passes=(Pass.FORWARD,), backends=NAMES, seed=seed)
     found: dict[tuple[str, str], list[Any]] = {}
-    with tempfile.TemporaryDirectory() as workdir:
+    progress = terminal.progress(terminal.console_for(sys.stderr), plan.total, "turn")
+    with tempfile.TemporaryDirectory() as workdir, progress as advance:
         for event in bench(plan, known.load([], frozenset()), Path(workdir)):
+            if isinstance(event, Turn):
+                advance(0)
             if isinstance(event, Timing):
                 found.setdefault((event.cell.case_id, event.cell.backend), []).append(event)
     return found

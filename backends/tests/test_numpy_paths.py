@@ -10,7 +10,16 @@ import pytest
 from convsuite import casefile
 from convsuite.case import Pass
 from convsuite.operands import fill
-from convsuite_backends.numpy_im2col import NumpyIm2col, columns, conv, conv_gradients, depthwise, engine
+from convsuite_backends.numpy_im2col import (
+    NumpyIm2col,
+    columns,
+    conv,
+    conv_gradients,
+    depthwise,
+    gradients,
+    shifted,
+    tiled,
+)
 from convsuite_backends.numpy_im2col.geometry import geometry
 from convsuite_backends.numpy_im2col.padding import pad
 
@@ -40,8 +49,19 @@ def test_depthwise_gives_what_products_give(rank, monkeypatch):
             g = geometry(x.shape, weight.shape, None, **options)
             padded, bias = pad(x, g), integers(4, multiplier, 1)
             assert depthwise.suits(g)
-            plain = engine._tiled(padded, weight.reshape(4, multiplier, -1), bias, g, FLOAT).reshape(g.out_shape)
+            plain = tiled.forward(padded, weight, bias, g, FLOAT, FLOAT)
             np.testing.assert_array_equal(depthwise.forward(padded, weight, bias, g, FLOAT, FLOAT), plain)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_shifted_columns_give_what_im2col_gives(rank, monkeypatch):
+    for tile_bytes, dtype in product((1 << 20, 1), ("float32", "float16")):
+        monkeypatch.setattr(shifted, "TILE_BYTES", tile_bytes)
+        for x, weight, options in geometries(rank, 2, 3, 2):
+            g = geometry(x.shape, weight.shape, None, **options)
+            padded, bias = pad(x.astype(dtype), g), integers(2, 3, 1)
+            plain = tiled.forward(padded, weight, bias, g, FLOAT, np.dtype(dtype))
+            np.testing.assert_array_equal(shifted.forward(padded, weight, bias, g, FLOAT, np.dtype(dtype)), plain)
 
 
 def test_a_long_stride_of_a_depthwise_window_costs_no_more_than_its_taps():
@@ -75,10 +95,12 @@ def test_the_dense_gradient_is_the_scattered_one(rank):
     taken = 0
     for x, weight, options in geometries(rank, 2, 3, 2):
         g = geometry(x.shape, weight.shape, None, **options)
-        if not engine._dense_suits(g):
+        if not gradients._dense_suits(g):
             continue
         grad = integers(*g.out_shape)
-        dense, scattered = (f(weight, grad, g, FLOAT) for f in (engine._dense_gradient, engine._scattered_gradient))
+        dense, scattered = (
+            f(weight, grad, g, FLOAT) for f in (gradients._dense_gradient, gradients._scattered_gradient)
+        )
         np.testing.assert_array_equal(dense, scattered)
         taken += 1
     assert taken > 4
@@ -88,9 +110,9 @@ def test_the_dense_gradient_is_the_scattered_one(rank):
 def test_one_gradient_at_a_time_is_that_of_all(case_id):
     (case,) = (case for case in casefile.builtin(globs=(case_id,)).cases if case.id == case_id)
     operands, backend = fill(case), NumpyIm2col()
-    gradients = conv_gradients(operands[0], operands[1], operands[-1], stride=case.stride,
+    all_of_them = conv_gradients(operands[0], operands[1], operands[-1], stride=case.stride,
                                padding=case.padding.pads, groups=case.groups)  # fmt: skip
-    for pass_, due in ((Pass.GRAD_INPUT, gradients.x), (Pass.GRAD_WEIGHT, gradients.weight)):
+    for pass_, due in ((Pass.GRAD_INPUT, all_of_them.x), (Pass.GRAD_WEIGHT, all_of_them.weight)):
         found = backend.gradient_of(case, pass_)(operands[:-1], operands[-1])()
         np.testing.assert_array_equal(found, due)
 
@@ -98,3 +120,13 @@ def test_one_gradient_at_a_time_is_that_of_all(case_id):
 def test_distances_that_no_memory_has_are_those_of_one_window():
     x, weight = integers(1, 2, 5, 4), integers(3, 2, 1, 1)
     np.testing.assert_array_equal(conv(x, weight, stride=2**62, dilation=2**62), conv(x[..., :1, :1], weight))
+
+
+def test_what_a_call_holds_beyond_its_result_is_counted():
+    def call():
+        held = np.empty(1 << 20, np.uint8)
+        held[:] = 1
+        return np.zeros(1 << 10, np.uint8)
+
+    counted = NumpyIm2col().workspace_bytes(call)
+    assert 1 << 20 <= counted < (1 << 20) + (64 << 10)

@@ -131,6 +131,10 @@ class Backend:
         """Return a call that empties the caches of a device other than the CPU, or None where there is none."""
         return None
 
+    def workspace_bytes(self, call: Callable[[], Native]) -> int | None:
+        """Make a call; return the bytes that it held at most beyond operands and result, None where nobody counts."""
+        return None
+
     def device_clock(self) -> Callable[[Callable[[], Native], int], float] | None:
         """Return (launch, n) → the seconds that the device worked on n launches, by its own events, or None."""
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convsuite.bench.rows import SCHEMA as _BENCH_SCHEMA
+from convsuite.bench.rows import WORKSPACE as _WORKSPACE
 from convsuite.errors import StoreError
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from convsuite.lane import Lane
     from convsuite.run import Report
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _APPLICATION = 0x636F6E76  # "conv"
 _WAIT_S = 10.0  # for another process that writes
 
@@ -63,7 +65,9 @@ CREATE TABLE agreement (
 ) STRICT, WITHOUT ROWID;
 """
 
-_VERSIONS = (_SCHEMA, _BENCH_SCHEMA)  # what each version added
+_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _WORKSPACE)  # what each version added
+
+_ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) \w+")
 
 _RUN = """
 INSERT INTO run (
@@ -212,9 +216,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _stand_in(connection: sqlite3.Connection) -> None:
-    """Make the tables of newer versions for this connection alone."""
+    """Make the tables and columns of newer versions for this connection alone: it cannot write the file."""
     connection.execute("PRAGMA temp_store = MEMORY")
     for statement in _missing(connection):
+        added = _ADD_COLUMN.fullmatch(statement.strip())
+        if added and connection.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (added[1],)).fetchone():
+            statement = "CREATE TEMP VIEW {0} AS SELECT *, NULL AS {1} FROM main.{0}".format(*added.groups())
         connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -501,6 +502,24 @@ class TestReadOnly:
         with closing(read_store(tmp_path / "r.db")) as store:
             assert one_row(store, "SELECT count(*) AS n FROM timing") == {"n": 0}
         assert (tmp_path / "r.db").read_bytes() == before
+
+    def test_a_column_of_a_newer_version_is_null(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "r.db")) as old:
+            old.executescript("".join(f"{schema};" for schema in store_room._VERSIONS[:2]))
+            old.execute("INSERT INTO run (started, state, command) VALUES ('then', 'finished', 'x')")
+            blob = array("d", [1.0]).tobytes()
+            old.execute(
+                "INSERT INTO timing VALUES (1,'c','forward','b','cpu',1,'hot',0,1,1,1,1,1,1,1,1,0,1,1,?)", (blob,)
+            )
+            old.execute(f"PRAGMA application_id = {store_room._APPLICATION}")
+            old.execute("PRAGMA user_version = 2")
+            old.commit()
+        before = (tmp_path / "r.db").read_bytes()
+        with closing(read_store(tmp_path / "r.db")) as store:
+            assert one_row(store, "SELECT number, workspace_bytes AS w FROM timing") == {"number": 1, "w": None}
+        assert (tmp_path / "r.db").read_bytes() == before
+        with closing(open_store(tmp_path / "r.db")) as store:
+            assert one_row(store, "SELECT number, workspace_bytes AS w FROM timing") == {"number": 1, "w": None}
 
     def test_a_file_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="there is no such database"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from convsuite.backend import Backend
 from convsuite_backends.numpy_im2col.rounding import to_bfloat16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convsuite.case import Array, Case, Operand
     from convsuite.operations.conv import ConvCase
     from convsuite.operations.conv_transpose import ConvTransposeCase
@@ -33,6 +36,15 @@ class NumpyArrays(Backend):
     def dtype_name(self, result: Values, case: Case) -> str:
         """Return the dtype; float32 stands for bfloat16 in a case of that dtype."""
         return "bfloat16" if case.dtype == "bfloat16" and result.dtype == np.float32 else str(result.dtype)
+
+    def workspace_bytes(self, call: Callable[[], Values]) -> int:
+        """Return what NumPy had allocated at most during a call, less the result, as tracemalloc counts it."""
+        tracemalloc.start()
+        try:
+            result = call()
+            return max(0, tracemalloc.get_traced_memory()[1] - result.nbytes)
+        finally:
+            tracemalloc.stop()
 
 
 def finish(result: Values, role: str, case: Case) -> Values:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import product
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import depthwise
-from convsuite_backends.numpy_im2col.columns import col2im, every, im2col, parts, tiles, workspace
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
-from convsuite_backends.numpy_im2col.padding import fold, pad
+from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gradient
+from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
 Values = NDArray[Any]
@@ -88,21 +83,6 @@ def conv(
     )
     shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
     return forward(x, weight, shift, g, total, x.dtype)
-
-
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return a convolution, (N, C_out, *out) in a dtype, by the path that suits its geometry (docs/engine.md).
-
-    `shift` is the bias, (groups, C_out / groups, 1) in the dtype of the sums.
-    """
-    padded = pad(x, g)
-    if depthwise.suits(g):
-        return depthwise.forward(padded, _flipped(weight, g), shift, g, total, dtype)
-    matrix = _matrix(weight, g, total)
-    y = (_pointwise if g.pointwise else _tiled)(padded, matrix, shift, g, dtype)
-    return y.reshape(g.out_shape)
 
 
 @np.errstate(all="ignore")
@@ -206,117 +186,3 @@ def _gradient_geometry(
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
     return g
-
-
-def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient of a convolution to its input, (N, C_in, *spatial), not yet rounded."""
-    padded = (_dense_gradient if _dense_suits(g) else _scattered_gradient)(weight, grad_output, g, total)
-    return fold(padded, g)
-
-
-def _dense_suits(g: Geometry) -> bool:
-    """Tell whether to turn the weight round for a convolution costs less than to scatter columns."""
-    strided = prod(g.stride) > 1
-    fits = all(s <= k for s, k in zip(g.stride, g.kernel, strict=True)) and max(g.dilation) == 1
-    return g.batch * prod(g.out) > g.c_out and (fits if strided else prod(g.kernel) > 1)
-
-
-def _dense_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the padded input as convolutions of the output's gradient, one for each remainder.
-
-    Padded position s·u + r is met by output o at tap s·q + r with u = o + q: for each r that is a dense convolution
-    with the taps of that remainder, turned round.
-    """
-    turned = _flipped(weight, g).reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
-    padded = np.zeros((g.batch, g.groups * g.c_in, *g.padded), total)
-    for rest in product(*map(range, g.stride)):
-        here = every(rest, g.stride)
-        taps = np.flip(turned[here], axis=tuple(range(3, turned.ndim)))
-        inner = _turned(g, taps.shape[3:], padded[here].shape[2:])
-        flat = taps.reshape(g.groups * g.c_in, g.c_out, *inner.kernel)
-        padded[here] = forward(grad_output, flat, None, inner, total, total)
-    return padded
-
-
-def _turned(g: Geometry, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> Geometry:
-    """Return the geometry of a convolution from the output's gradient to so many positions."""
-    spans = (d * (k - 1) for d, k in zip(g.dilation, kernel, strict=True))
-    pads = tuple((span, size - n) for span, size, n in zip(spans, sizes, g.out, strict=True))
-    return replace(
-        g, c_in=g.c_out, c_out=g.c_in, sizes=g.out, kernel=kernel, stride=(1,) * len(kernel), pads=pads,
-        mode="zeros", flip=False,
-    )  # fmt: skip
-
-
-def _scattered_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the padded input by columns that are added where they were seen."""
-    matrix, by_group = _matrix(weight, g, total).swapaxes(1, 2), _by_group(grad_output, g)
-    padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
-    for tile in tiles(g, total.itemsize):
-        columns = np.matmul(matrix[tile.groups], _rows(by_group[tile.index], g, total))
-        col2im(columns.reshape(columns.shape[0], g.c_in, *g.kernel, *tile.positions), padded, tile, g)
-    return padded.reshape(g.batch, g.groups * g.c_in, *g.padded)
-
-
-def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient of a convolution to its weight, (C_out, C_in / groups, *kernel), not yet rounded."""
-    seen, by_group, room = parts(pad(x, g), g), _by_group(grad_output, g), workspace(g, total)
-    found = np.zeros((g.groups, g.c_out, g.terms), total)
-    for tile in tiles(g, total.itemsize):
-        rows = _rows(by_group[tile.index], g, total)
-        found[tile.groups] += np.matmul(rows, im2col(seen, tile, g, room).swapaxes(1, 2))
-    return _flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
-
-
-def _pointwise(padded: Values, matrix: Values, shift: Values | None, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return (N, groups, C_out / groups, positions): each image is its own columns."""
-    columns = padded.astype(matrix.dtype, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
-    y = np.matmul(matrix, columns)
-    if shift is not None:
-        y += shift
-    return round_to(y, dtype)
-
-
-def _tiled(padded: Values, matrix: Values, shift: Values | None, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return (N, groups, C_out / groups, *out), tile by tile."""
-    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
-    by_group, seen, room = np.moveaxis(y, 0, 2), parts(padded, g), workspace(g, matrix.dtype)
-    for tile in tiles(g, matrix.itemsize):
-        columns, here = im2col(seen, tile, g, room), by_group[tile.index]
-        at_once = _side_by_side(here) if dtype == matrix.dtype else None
-        part = np.matmul(matrix[tile.groups], columns, out=at_once)
-        if shift is not None:
-            part += shift[tile.groups]
-        if at_once is None:
-            here[...] = round_to(part, dtype).reshape(here.shape)
-    return y
-
-
-def _side_by_side(here: Values) -> Values | None:
-    """Return a tile of an output (groups, C_out / groups, N, *out) as (…, positions), a view; None where it is none.
-
-    A tile keeps the last axes whole, so that of one image all its positions follow each other.
-    """
-    if here.shape[2] != 1:
-        return None
-    groups, channels = here.strides[:2]
-    return as_strided(here, (*here.shape[:2], prod(here.shape[2:])), (groups, channels, here.itemsize))
-
-
-def _by_group(grad_output: Values, g: Geometry) -> Values:
-    """Return (N, C_out, *out) as a view (groups, C_out / groups, N, *out)."""
-    return np.moveaxis(grad_output.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
-
-
-def _rows(part: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return a tile of `_by_group` as (groups, C_out / groups, positions)."""
-    return part.astype(dtype, copy=False).reshape(part.shape[0], g.c_out, prod(part.shape[2:]))
-
-
-def _flipped(weight: Values, g: Geometry) -> Values:
-    return np.flip(weight, axis=tuple(range(2, weight.ndim))) if g.flip else weight
-
-
-def _matrix(weight: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return the weight as (groups, C_out / groups, K), K running over (channel, *tap)."""
-    return _flipped(weight, g).astype(dtype, copy=False).reshape(g.groups, g.c_out, g.terms)

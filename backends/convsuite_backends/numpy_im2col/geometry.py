@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from math import prod
 from operator import index
+from typing import Any
 
 Size = int | Sequence[int]
 Pads = int | Sequence[int | tuple[int, int]]  # for all axes; or per axis, (low, high) or one number for both
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Geometry:
     """A convolution's sizes. Tuples have one entry per spatial axis."""
 
@@ -28,28 +30,28 @@ class Geometry:
     mode: str
     flip: bool
 
-    @property
+    @cached_property
     def terms(self) -> int:
         """K: products summed into one output."""
         return self.c_in * prod(self.kernel)
 
-    @property
+    @cached_property
     def padded(self) -> tuple[int, ...]:
         """Positions on each axis with padding."""
         return tuple(n + low + high for n, (low, high) in zip(self.sizes, self.pads, strict=True))
 
-    @property
+    @cached_property
     def out(self) -> tuple[int, ...]:
         """Windows on each axis."""
         axes = zip(self.padded, self.kernel, self.dilation, self.stride, strict=True)
         return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, d, s in axes)
 
-    @property
+    @cached_property
     def out_shape(self) -> tuple[int, ...]:
         """(N, C_out, *out)."""
         return (self.batch, self.groups * self.c_out, *self.out)
 
-    @property
+    @cached_property
     def pointwise(self) -> bool:
         """True where the columns are the input itself: kernel 1, stride 1 on every axis."""
         return prod(self.kernel) == 1 and prod(self.stride) == 1
@@ -68,6 +70,26 @@ def geometry(
     flip: bool,
 ) -> Geometry:
     """Return the geometry of operands of these shapes. Raise ValueError, with the numbers, where there is none."""
+    return _geometry(x, weight, bias, *map(_key, (stride, dilation, padding)), padding_mode, index(groups), flip)
+
+
+def _key(value: Any) -> Any:
+    """Return a size or pads as what a cache can find, of integers alone: to a cache 1.0 is 1."""
+    return tuple(map(_key, value)) if isinstance(value, list | tuple) else index(value)
+
+
+@lru_cache(256)  # a small problem's geometry takes as long as its convolution
+def _geometry(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    bias: tuple[int, ...] | None,
+    stride: Size,
+    dilation: Size,
+    padding: Pads,
+    padding_mode: str,
+    groups: int,
+    flip: bool,
+) -> Geometry:
     rank = len(weight) - 2
     if rank < 1 or len(x) != len(weight):
         raise ValueError(

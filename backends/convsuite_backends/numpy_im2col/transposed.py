@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.engine import Gradients, conv, input_gradient, weight_gradient
+from convsuite_backends.numpy_im2col.engine import Gradients, conv
 from convsuite_backends.numpy_im2col.geometry import (
     Geometry,
     Pads,
@@ -22,6 +22,7 @@ from convsuite_backends.numpy_im2col.geometry import (
     per_axis_pads,
     positive,
 )
+from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gradient
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
 Values = NDArray[Any]

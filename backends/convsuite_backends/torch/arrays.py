@@ -124,6 +124,18 @@ class TorchArrays(Framework):
 
         return flush
 
+    def workspace_bytes(self, call: Callable[[], Native]) -> int | None:
+        """Return what PyTorch's allocator of GPU memory had given out at most during a call, less the result."""
+        import torch
+
+        if not self._on_gpu:
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        result = call()
+        torch.cuda.synchronize(self.device)
+        return max(0, int(torch.cuda.max_memory_allocated(self.device)) - before - int(result.nbytes))
+
     def device_clock(self) -> Callable[[Callable[[], Native], int], float] | None:
         """Return the time between two CUDA events around the launches, in seconds."""
         import torch

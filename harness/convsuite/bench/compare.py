@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convsuite import terminal
-from convsuite.bench import rows, table, units
+from convsuite.bench import table, units
 from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, middle, ratio_of_runs
 from convsuite.bench.records import Cell, Timing
 from convsuite.bench.summary import Times
@@ -77,11 +77,9 @@ def side(text: str, db: Path) -> Side:
     path = Path(file) if file else db
     with closing(read_store(path)) as store:
         run = _number(store, path, number)
-        problems = rows.problems_of(store.rows(rows.PROBLEMS, (run,)))
-        found = Times(problems, rows.timings_of(store.rows(rows.TIMINGS, (run,))))
         (state,) = (row["state"] for row in store.rows("SELECT state FROM run WHERE id = ?", (run,)))
         name = f"run {run}" if path == db else f"{path}:{run}"
-        return Side(name=name, times=found, state=state, about=tuple(_about(store, run)))
+        return Side(name=name, times=Times.of_run(store, run), state=state, about=tuple(_about(store, run)))
 
 
 def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -> Iterator[Change]:

@@ -253,6 +253,7 @@ def _sampled(cell: Cell, first: far.First, reply: Any, number: int) -> Timing | 
                 warmups=s.warmups,
                 settled=s.settled,
                 memory_bytes=first.memory_bytes,
+                workspace_bytes=first.workspace_bytes,
                 others=reply.disturbance.others,
                 clock=reply.disturbance.clock,
                 free_cores=reply.free_cores,

@@ -60,6 +60,7 @@ class Estimate:
     first_s: float  # median over the processes
     second_s: float
     memory_bytes: int | None
+    workspace_bytes: int | None
     unstable: tuple[str, ...]  # why it cannot be trusted; empty where it can
 
 
@@ -80,6 +81,7 @@ def middle(timings: Sequence[Timing]) -> float:
 def estimate(timings: Sequence[Timing]) -> Estimate:
     """Return what a cell's times, one a process, come to."""
     memory = [t.memory_bytes for t in timings if t.memory_bytes is not None]
+    workspace = [t.workspace_bytes for t in timings if t.workspace_bytes is not None]
     return Estimate(
         median=middle(timings),
         minimum=min(min(t.seconds) for t in timings),
@@ -90,6 +92,7 @@ def estimate(timings: Sequence[Timing]) -> Estimate:
         first_s=median(t.first_s for t in timings),
         second_s=median(t.second_s for t in timings),
         memory_bytes=max(memory, default=None),
+        workspace_bytes=max(workspace, default=None),
         unstable=tuple(_why_unstable(timings)),
     )
 

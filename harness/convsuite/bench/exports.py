@@ -30,6 +30,7 @@ def json_row(row: Row) -> str:
         "first_s": e.first_s,
         "second_s": e.second_s,
         "memory_bytes": e.memory_bytes,
+        "workspace_bytes": e.workspace_bytes,
         "flops_per_s": row.flops,
         "bytes_per_s": row.bytes,
         "peak_share": row.peak_share,

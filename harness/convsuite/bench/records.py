@@ -36,6 +36,7 @@ class Timing:
     warmups: int
     settled: bool  # IQR / median came below 5 % before the time was up
     memory_bytes: int | None = None  # that the process grew by at most, while it was called
+    workspace_bytes: int | None = None  # held at most by a call beyond operands and result, where that is counted
     others: float | None = None  # cores that others kept busy meanwhile
     clock: float | None = None  # a GPU's, right afterwards, over the highest that it has
     free_cores: int = 1  # beside those that this process was given

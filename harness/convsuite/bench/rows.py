@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convsuite.bench.machine import Peaks
 from convsuite.bench.records import Cell, Timing
 from convsuite.case import Pass
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from convsuite.bench.engine import Untimed
-    from convsuite.bench.machine import Peaks
     from convsuite.case import Case, Work
 
 # `samples` holds float64 in the machine's order, seconds a call: numpy.frombuffer(samples)
@@ -41,13 +41,16 @@ CREATE TABLE peak (
 ) STRICT
 """
 
+WORKSPACE = "ALTER TABLE timing ADD COLUMN workspace_bytes INTEGER"
+
 ADD_PROBLEM = "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)"
-ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 20) + ")"
+ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 21) + ")"
 TAKE_BACK = "DELETE FROM timing WHERE (run, case_id, pass, backend, device, threads) = (?, ?, ?, ?, ?, ?)"
 ADD_UNTIMED = "INSERT INTO untimed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_PEAK = "INSERT INTO peak VALUES (?, ?, ?, ?, ?)"
 TIMINGS = "SELECT * FROM timing WHERE run = ? ORDER BY case_id, pass, backend, device, threads, mode, process"
 PROBLEMS = "SELECT * FROM problem WHERE run = ?"
+PEAKS = "SELECT * FROM peak WHERE run = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ def timing_row(run: int, t: Timing) -> tuple[Any, ...]:
     return (
         run, *_cell(t.cell), t.process, t.first_s, t.second_s, t.median, min(t.seconds), t.number, t.warmups,
         int(t.settled), t.memory_bytes, t.others, t.free_cores, t.clock, array("d", t.seconds).tobytes(),
+        t.workspace_bytes,
     )  # fmt: skip
 
 
@@ -115,7 +119,7 @@ def timings_of(rows: Iterable[sqlite3.Row]) -> Iterator[Timing]:
             cell=cell, process=row["process"], first_s=row["first_s"], second_s=row["second_s"],
             seconds=tuple(samples), number=row["number"], warmups=row["warmups"], settled=bool(row["settled"]),
             memory_bytes=row["memory_bytes"], others=row["others"], free_cores=row["free_cores"],
-            clock=row["clock"],
+            clock=row["clock"], workspace_bytes=row["workspace_bytes"],
         )  # fmt: skip
 
 
@@ -123,6 +127,12 @@ def problems_of(rows: Iterable[sqlite3.Row]) -> Iterator[Problem]:
     """Yield problems from their rows."""
     for row in rows:
         yield Problem(**{name: row[name] for name in Problem.__slots__})
+
+
+def peaks_of(rows: Iterable[sqlite3.Row]) -> Iterator[Peaks]:
+    """Yield what a machine can do from its rows."""
+    for row in rows:
+        yield Peaks(threads=row["threads"], dtype=row["dtype"], flops=row["flops"], bytes=row["bytes"])
 
 
 def _cell(cell: Cell) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from convsuite.bench import rows
 from convsuite.bench.estimate import Estimate, Ratio, estimate, mean_ratio, middle, ratio
 from convsuite.bench.records import suite_of
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from convsuite.bench.machine import Peaks
     from convsuite.bench.records import Cell, Timing
     from convsuite.bench.rows import Problem
+    from convsuite.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,14 @@ class Times:
         cells = self._by_case.get(cell.case_id, {})
         for other in [other for other in cells if replace(other, mode=cell.mode) == cell]:
             del cells[other]
+
+    @staticmethod
+    def of_run(store: Store, run: int) -> Times:
+        """Return the times of a run that is in a database."""
+        problems = rows.problems_of(store.rows(rows.PROBLEMS, (run,)))
+        found = Times(problems, rows.timings_of(store.rows(rows.TIMINGS, (run,))))
+        found.peaks += rows.peaks_of(store.rows(rows.PEAKS, (run,)))
+        return found
 
     @property
     def cells(self) -> dict[Cell, list[Timing]]:

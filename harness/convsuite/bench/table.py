@@ -94,21 +94,29 @@ def _problem(rows: Sequence[Row], base: str, several: bool, wide: bool) -> Table
     table.add_column("backend", no_wrap=True)
     for title in ("median", "spread", "GFLOP/s", "of peak", "GB/s"):
         table.add_column(title, justify="right", no_wrap=True)
-    for title in ("of copy", "fastest", "first call", "memory") if wide else ():
+    more = ["of copy", "fastest", "first call", "memory"] if wide else []
+    more += ["workspace"] if wide and any(row.estimate.workspace_bytes is not None for row in rows) else []
+    for title in more:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column(Text(f"× {base}"), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in rows:
         e = row.estimate
         mark = "~" if e.unstable else ""
-        memory = "–" if e.memory_bytes is None else units.count(e.memory_bytes, "B")
-        more = [units.share(row.copy_share), units.seconds(e.minimum), units.seconds(e.first_s), memory] if wide else []
+        told = [
+            units.share(row.copy_share), units.seconds(e.minimum), units.seconds(e.first_s),
+            _bytes(e.memory_bytes), _bytes(e.workspace_bytes),
+        ]  # fmt: skip
         table.add_row(
             Text(label(row.cell, several)), f"{mark}{units.seconds(e.median)}", f"{e.spread:.1%}",
-            units.digits(row.flops / 1e9), units.share(row.peak_share), units.digits(row.bytes / 1e9), *more,
-            *_or_base(row.ratio, row.cell.backend == base), style="yellow" if e.unstable else "",
+            units.digits(row.flops / 1e9), units.share(row.peak_share), units.digits(row.bytes / 1e9),
+            *told[: len(more)], *_or_base(row.ratio, row.cell.backend == base), style="yellow" if e.unstable else "",
         )  # fmt: skip
     return table
+
+
+def _bytes(count: int | None) -> str:
+    return "–" if count is None else units.count(count, "B")
 
 
 def ratio_cells(ratio: Ratio) -> tuple[Text, Text]:

@@ -35,6 +35,7 @@ class First:
     first_s: float = 0.0
     second_s: float = 0.0
     memory_bytes: int | None = None
+    workspace_bytes: int | None = None
     early_s: float = 0.0  # by which the result was not there when the call had returned
 
 
@@ -108,10 +109,13 @@ def first_calls(
         grown = machine.peak_memory_bytes() - before
         answer = worker.answered(backend, case, pass_, support, (first, second), ())
         early = timing.early_s(cell.call, cell.read)
+        workspace = backend.workspace_bytes(cell.call)
     except BaseException as error:
         return First(answer=worker.PassAnswer(pass_=pass_, support=support, failure=worker.failure_of(error)))
     _cell = cell
-    return First(answer=answer, first_s=first_s, second_s=second_s, memory_bytes=grown, early_s=early)
+    return First(
+        answer=answer, first_s=first_s, second_s=second_s, memory_bytes=grown, workspace_bytes=workspace, early_s=early
+    )
 
 
 def sample(mode: str, method: Method) -> Measured | Untimed | worker.Failure:

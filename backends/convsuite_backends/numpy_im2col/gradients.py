@@ -1,0 +1,89 @@
+"""The gradients of a convolution, each by the path that suits its geometry; not yet rounded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite_backends.numpy_im2col.columns import col2im, every, im2col, parts, tiles, workspace
+from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import fold, pad
+from convsuite_backends.numpy_im2col.paths import forward
+from convsuite_backends.numpy_im2col.weights import flipped, matrix
+
+Values = NDArray[Any]
+
+
+def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient of a convolution to its input, (N, C_in, *spatial), not yet rounded."""
+    padded = (_dense_gradient if _dense_suits(g) else _scattered_gradient)(weight, grad_output, g, total)
+    return fold(padded, g)
+
+
+def _dense_suits(g: Geometry) -> bool:
+    """Tell whether to turn the weight round for a convolution costs less than to scatter columns."""
+    strided = prod(g.stride) > 1
+    fits = all(s <= k for s, k in zip(g.stride, g.kernel, strict=True)) and max(g.dilation) == 1
+    return g.batch * prod(g.out) > g.c_out and (fits if strided else prod(g.kernel) > 1)
+
+
+def _dense_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient to the padded input as convolutions of the output's gradient, one for each remainder.
+
+    Padded position s·u + r is met by output o at tap s·q + r with u = o + q: for each r that is a dense convolution
+    with the taps of that remainder, turned round.
+    """
+    turned = flipped(weight, g).reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
+    padded = np.zeros((g.batch, g.groups * g.c_in, *g.padded), total)
+    for rest in product(*map(range, g.stride)):
+        here = every(rest, g.stride)
+        taps = np.flip(turned[here], axis=tuple(range(3, turned.ndim)))
+        inner = _turned(g, taps.shape[3:], padded[here].shape[2:])
+        flat = taps.reshape(g.groups * g.c_in, g.c_out, *inner.kernel)
+        padded[here] = forward(grad_output, flat, None, inner, total, total)
+    return padded
+
+
+def _turned(g: Geometry, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> Geometry:
+    """Return the geometry of a convolution from the output's gradient to so many positions."""
+    spans = (d * (k - 1) for d, k in zip(g.dilation, kernel, strict=True))
+    pads = tuple((span, size - n) for span, size, n in zip(spans, sizes, g.out, strict=True))
+    return replace(
+        g, c_in=g.c_out, c_out=g.c_in, sizes=g.out, kernel=kernel, stride=(1,) * len(kernel), pads=pads,
+        mode="zeros", flip=False,
+    )  # fmt: skip
+
+
+def _scattered_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient to the padded input by columns that are added where they were seen."""
+    by_row, by_group = matrix(flipped(weight, g), g, total).swapaxes(1, 2), _by_group(grad_output, g)
+    padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
+    for tile in tiles(g, total.itemsize):
+        columns = np.matmul(by_row[tile.groups], _rows(by_group[tile.index], g, total))
+        col2im(columns.reshape(columns.shape[0], g.c_in, *g.kernel, *tile.positions), padded, tile, g)
+    return padded.reshape(g.batch, g.groups * g.c_in, *g.padded)
+
+
+def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient of a convolution to its weight, (C_out, C_in / groups, *kernel), not yet rounded."""
+    seen, by_group, room = parts(pad(x, g), g), _by_group(grad_output, g), workspace(g, total)
+    found = np.zeros((g.groups, g.c_out, g.terms), total)
+    for tile in tiles(g, total.itemsize):
+        rows = _rows(by_group[tile.index], g, total)
+        found[tile.groups] += np.matmul(rows, im2col(seen, tile, g, room).swapaxes(1, 2))
+    return flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
+
+
+def _by_group(grad_output: Values, g: Geometry) -> Values:
+    """Return (N, C_out, *out) as a view (groups, C_out / groups, N, *out)."""
+    return np.moveaxis(grad_output.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
+
+
+def _rows(part: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
+    """Return a tile of `_by_group` as (groups, C_out / groups, positions)."""
+    return part.astype(dtype, copy=False).reshape(part.shape[0], g.c_out, prod(part.shape[2:]))

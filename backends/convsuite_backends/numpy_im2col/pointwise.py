@@ -1,0 +1,26 @@
+"""Kernels of one tap, stride 1: each image is its own columns."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.rounding import round_to
+from convsuite_backends.numpy_im2col.weights import matrix
+
+Values = NDArray[Any]
+
+
+def forward(
+    padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+) -> Values:
+    """Return the convolution of (N, C_in, *padded) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
+    columns = padded.astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
+    y = np.matmul(matrix(weight, g, total), columns)
+    if shift is not None:
+        y += shift
+    return round_to(y, dtype).reshape(g.out_shape)
