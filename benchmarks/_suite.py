@@ -1,8 +1,9 @@
-"""What asv times: the cases of a suite, a benchmark for an operation and some of its passes, on every backend.
+"""What asv times: the cases of a suite, a benchmark for each operation, in all its passes on every backend.
 
     CONVSUITE_ASV_SUITE=bench_smoke       case files, by their names without .yaml
     CONVSUITE_ASV_BACKENDS=jax,torch      backends, or variants of them
     CONVSUITE_ASV_DEVICE=cpu,cuda         devices
+    CONVSUITE_ASV_PASSES=forward          passes, of those that an operation has
 
 asv discovers the benchmarks in one environment, runs them in all, and knows a combination of parameters by its number
 only: were the parameters others in another environment, times would stand at the wrong names. So they are the cases
@@ -25,7 +26,12 @@ from convsuite.bench.api import Timed, asv_samples
 from convsuite.case import Case, geometry
 
 CASES = Path(__file__).parents[1] / "cases" / "convsuite_cases"
-DEFAULTS = {"SUITE": "bench_smoke", "BACKENDS": "numpy_im2col,torch,tensorflow,jax,keras", "DEVICE": "cpu"}
+DEFAULTS = {
+    "SUITE": "bench_smoke",
+    "BACKENDS": "numpy_im2col,torch,tensorflow,jax,keras",
+    "DEVICE": "cpu",
+    "PASSES": "",
+}
 
 MAX_VALUES = 30  # of a parameter: each is a button in the dashboard
 MAX_COMBINATIONS = 300  # of a benchmark
@@ -35,18 +41,22 @@ Results = Mapping[tuple[str, ...], Timed | str]  # (case, backend, pass, device)
 Benchmark = Callable[[bool], Results]
 
 
-def benchmarks(operation: str, **groups: Sequence[str]) -> dict[str, Benchmark]:
-    """Return benchmarks by the names that asv finds them by: `samples_<group>` times a group of an operation's passes.
+def benchmarks(operation: str, *passes: str) -> dict[str, Benchmark]:
+    """Return benchmarks by the names that asv finds them by: `samples_passes` times an operation's passes.
 
-    One that would have more values or combinations than the dashboard can show goes on in `samples_<group>_2`; one
-    without cases is left out.
+    One benchmark for all of them: each is a run of the engine, which imports every framework anew. One that would have
+    more values or combinations than the dashboard can show goes on in `samples_passes_2`; without cases there is none.
     """
     found = {}
-    for group, passes in groups.items():
-        for i, timing in enumerate(_timings(operation, passes), 1):
-            name = f"samples_{group}" + (f"_{i}" if i > 1 else "")
-            found[name] = _benchmark(timing, name)
+    for i, timing in enumerate(_timings(operation, _those_asked_for(passes)), 1):
+        name = "samples_passes" + (f"_{i}" if i > 1 else "")
+        found[name] = _benchmark(timing, name)
     return found
+
+
+def _those_asked_for(passes: Sequence[str]) -> tuple[str, ...]:
+    asked = _asked("PASSES")
+    return tuple(p for p in passes if p in asked or not asked)
 
 
 @dataclass(frozen=True)

@@ -2,4 +2,4 @@
 
 from ._suite import benchmarks as _benchmarks
 
-globals().update(_benchmarks("avg_pool", forward=("forward",), gradients=("grad_input",)))
+globals().update(_benchmarks("avg_pool", "forward", "grad_input"))

@@ -2,6 +2,4 @@
 
 from ._suite import benchmarks as _benchmarks
 
-globals().update(
-    _benchmarks("conv_transpose", forward=("forward",), gradients=("grad_input", "grad_weight", "grad_bias"))
-)
+globals().update(_benchmarks("conv_transpose", "forward", "grad_input", "grad_weight", "grad_bias"))

@@ -2,6 +2,4 @@
 
 from ._suite import benchmarks as _benchmarks
 
-globals().update(
-    _benchmarks("depthwise_conv", forward=("forward",), gradients=("grad_input", "grad_weight", "grad_bias"))
-)
+globals().update(_benchmarks("depthwise_conv", "forward", "grad_input", "grad_weight", "grad_bias"))

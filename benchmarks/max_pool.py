@@ -2,4 +2,4 @@
 
 from ._suite import benchmarks as _benchmarks
 
-globals().update(_benchmarks("max_pool", forward=("forward", "indices"), gradients=("grad_input",)))
+globals().update(_benchmarks("max_pool", "forward", "indices", "grad_input"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-BENCHMARK = "conv.samples_forward"
+BENCHMARK = "conv.samples_passes"
 PARAMS = [["'small'", "'large'"], ["'numpy_im2col'", "'jax'"], ["'forward'"], ["'cpu'"]]
 VERSIONS = ("0.9.2", "0.10.2")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

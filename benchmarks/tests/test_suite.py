@@ -41,7 +41,7 @@ def engine(suite: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_one_call_for_all(suite, engine):
     """The engine is asked once for all that is there; what is not there has a reason."""
-    (samples,) = suite.benchmarks("conv", forward=("forward",)).values()
+    (samples,) = suite.benchmarks("conv", "forward").values()
     results = samples(quick=True)
     ((ids, backends, passes, how),) = engine
     assert len(ids) == 21
@@ -56,7 +56,7 @@ def test_one_call_for_all(suite, engine):
 
 def test_a_pass_that_a_case_lacks(suite, engine):
     """It is a skip with a reason, not a hole; one that no case has is no parameter."""
-    samples = suite.benchmarks("conv", gradients=("grad_input", "grad_weight", "grad_bias"))["samples_gradients"]
+    samples = suite.benchmarks("conv", "grad_input", "grad_weight", "grad_bias")["samples_passes"]
     assert samples.params[2] == ["grad_input", "grad_weight"]
     lacking = [v for k, v in samples(quick=False).items() if k[0] == "large_padding" and isinstance(v, str)]
     assert all("nobody" in reason or "has no" in reason for reason in lacking)
@@ -66,8 +66,8 @@ def test_bounds(suite, monkeypatch):
     """A suite that is too large for one benchmark goes on in the next, and nothing is left out."""
     monkeypatch.setenv("CONVSUITE_ASV_BACKENDS", "a,b,c,d,e")
     monkeypatch.setenv("CONVSUITE_ASV_DEVICE", "cpu,cuda")
-    found = suite.benchmarks("conv", gradients=("grad_input", "grad_weight"))
-    assert list(found) == ["samples_gradients", "samples_gradients_2"]
+    found = suite.benchmarks("conv", "grad_input", "grad_weight")
+    assert list(found) == ["samples_passes", "samples_passes_2"]
     assert [b.__name__ for b in found.values()] == list(found)
     sizes = [[len(values) for values in b.params] for b in found.values()]
     assert [cases for cases, *_ in sizes] == [15, 6]
@@ -100,10 +100,16 @@ def test_another_commits_case(suite, engine, monkeypatch):
 
 
 def test_operations_without_cases_have_no_benchmark(suite):
-    assert suite.benchmarks("max_pool", forward=("forward",)) == {}
+    assert suite.benchmarks("max_pool", "forward") == {}
 
 
 def test_a_suite_that_is_not_there(suite, monkeypatch):
     monkeypatch.setenv("CONVSUITE_ASV_SUITE", "bench_smokes")
     with pytest.raises(ValueError, match=r"no operation .* bench_smokes\.yaml"):
-        suite.benchmarks("conv", forward=("forward",))
+        suite.benchmarks("conv", "forward")
+
+
+def test_passes_that_are_asked_for(suite, monkeypatch):
+    monkeypatch.setenv("CONVSUITE_ASV_PASSES", "forward")
+    (samples,) = suite.benchmarks("conv", "forward", "grad_input").values()
+    assert samples.params[2] == ["forward"]

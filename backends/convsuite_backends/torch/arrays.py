@@ -134,7 +134,8 @@ class TorchArrays(Framework):
         before = torch.cuda.memory_allocated(self.device)
         result = call()
         torch.cuda.synchronize(self.device)
-        return max(0, int(torch.cuda.max_memory_allocated(self.device)) - before - int(result.nbytes))
+        held: int = torch.cuda.max_memory_allocated(self.device) - before - result.nbytes
+        return max(0, held)
 
     def device_clock(self) -> Callable[[Callable[[], Native], int], float] | None:
         """Return the time between two CUDA events around the launches, in seconds."""
