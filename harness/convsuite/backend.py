@@ -127,6 +127,10 @@ class Backend:
         """Return the place among a case's operands of the one that a gradient is to."""
         return [operand.role for operand in case.operands].index(pass_.role)
 
+    def explain(self, case: Case, pass_: Pass) -> str:
+        """Return how a pass is computed, and why so, in words; "" where there is nothing to tell."""
+        return ""
+
     def cache_flush(self) -> Callable[[], None] | None:
         """Return a call that empties the caches of a device other than the CPU, or None where there is none."""
         return None

@@ -298,18 +298,23 @@ def list_operations() -> None:
 @main.command()
 @click.argument("case_id", metavar="CASE")
 @cases_option
-def show(case_id: str, folders: tuple[Path, ...]) -> None:
+@click.option("--engine", is_flag=True, help="Tell also which path our own engine takes in each pass, and why.")
+def show(case_id: str, folders: tuple[Path, ...], engine: bool) -> None:
     """Show what a case means: all its parameters, its windows and padding drawn, its values where they are few.
 
     \b
     convsuite show conv/basic/cross_correlation
+    convsuite show conv/resnet_50_v1_5/conv1 --engine     how our own engine computes it, and why so
     """  # noqa: D301
-    from convsuite.show import print_case
+    from convsuite.show import print_case, print_engine
     from convsuite.terminal import console_for
 
     near = suite_of(folders, globs=(case_id,))
     suite = near if any(case.id == case_id for case in near.cases) else suite_of(folders)
-    print_case(one_case(suite, case_id), console_for(sys.stdout), tuple(map(str, folders)))
+    case, console = one_case(suite, case_id), console_for(sys.stdout)
+    print_case(case, console, tuple(map(str, folders)))
+    if engine:
+        print_engine(case, console)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from convsuite import operations
+from convsuite.backend import find
 from convsuite.case import Case, Literal, Operand, Pass
 from convsuite.drawing import NAMES, WIDTH, Axis, axes, draw_axes, draw_plane, legend, pads_in_words
 from convsuite.operations import conv_transpose, local_conv, window
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from convsuite.errors import CaseError
 
 Rows = list[tuple[str, str]]
+ENGINE = "numpy_im2col"
 SMALL = 64  # elements of an array that is printed
 
 _FILLS = {
@@ -76,6 +78,21 @@ def print_case(case: Case, console: Console, folders: Sequence[str] = ()) -> Non
     ):
         text.highlight_regex(pattern, style)
     console.print(text, end="", soft_wrap=True)
+
+
+def print_engine(case: Case, console: Console) -> None:
+    """Print which path our own engine takes in each pass of a case, and why so."""
+    from rich.text import Text
+
+    told = {} if case.expect.error else _paths(case)
+    lines = _table([(pass_.value, text) for pass_, text in told.items()]) if told else ["  it has no choice here"]
+    console.print(Text("\n".join([f"\n{ENGINE}", *lines])), soft_wrap=True)
+
+
+def _paths(case: Case) -> dict[Pass, str]:
+    """Return what the engine tells of each pass; it needs NumPy alone, so that it may run in this process."""
+    backend = find(ENGINE).load()()
+    return {pass_: text for pass_ in case.passes if (text := backend.explain(case, pass_))}
 
 
 def _parameters(case: Case, broken: list[CaseError]) -> Rows:

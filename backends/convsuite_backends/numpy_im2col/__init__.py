@@ -26,7 +26,12 @@ from convsuite_backends.numpy_im2col.pooling import (
     max_pool_indices,
 )
 from convsuite_backends.numpy_im2col.separable import SeparableGradients, separable_conv, separable_conv_gradients
-from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
+from convsuite_backends.numpy_im2col.transposed import (
+    conv_transpose,
+    conv_transpose_grad_input,
+    conv_transpose_grad_weight,
+    conv_transpose_gradients,
+)
 
 __all__ = [
     "Gradients",
@@ -44,6 +49,8 @@ __all__ = [
     "conv_grad_weight",
     "conv_gradients",
     "conv_transpose",
+    "conv_transpose_grad_input",
+    "conv_transpose_grad_weight",
     "conv_transpose_gradients",
     "fold",
     "local_conv",

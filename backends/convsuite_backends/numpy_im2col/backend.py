@@ -27,6 +27,7 @@ from convsuite_backends.numpy_im2col.arrays import (
     transposed_options,
 )
 from convsuite_backends.numpy_im2col.engine import conv, conv_grad_input, conv_grad_weight, conv_gradients
+from convsuite_backends.numpy_im2col.explain import explain
 from convsuite_backends.numpy_im2col.local import local_conv, local_conv_gradients
 from convsuite_backends.numpy_im2col.patches import fold, patches
 from convsuite_backends.numpy_im2col.pooling import (
@@ -39,7 +40,12 @@ from convsuite_backends.numpy_im2col.pooling import (
     max_pool_indices,
 )
 from convsuite_backends.numpy_im2col.separable import separable_conv, separable_conv_gradients
-from convsuite_backends.numpy_im2col.transposed import conv_transpose, conv_transpose_gradients
+from convsuite_backends.numpy_im2col.transposed import (
+    conv_transpose,
+    conv_transpose_grad_input,
+    conv_transpose_grad_weight,
+    conv_transpose_gradients,
+)
 
 if TYPE_CHECKING:
     from convsuite.backend import Function, Gradient, GradientCall
@@ -97,6 +103,10 @@ class NumpyIm2col(NumpyArrays):
 
         return bind
 
+    def explain(self, case: Case, pass_: Pass) -> str:
+        """See `explain.explain`."""
+        return explain(case, pass_)
+
     def support(self, case: Case) -> Support:
         """Declare what is made of several of the engine's calls."""
         if case.operation == "learn_kernel":
@@ -138,6 +148,14 @@ class NumpyIm2col(NumpyArrays):
     ) -> Sequence[Values]:
         """See `transposed.conv_transpose_gradients`."""
         return conv_transpose_gradients(x, weight, rest[-1], **transposed_options(case))
+
+    def conv_transpose_grad_input(self, case: ConvTransposeCase, x: Values, weight: Values, *rest: Values) -> Values:
+        """See `transposed.conv_transpose_grad_input`."""
+        return conv_transpose_grad_input(x.shape, weight, rest[-1], **transposed_options(case))
+
+    def conv_transpose_grad_weight(self, case: ConvTransposeCase, x: Values, weight: Values, *rest: Values) -> Values:
+        """See `transposed.conv_transpose_grad_weight`."""
+        return conv_transpose_grad_weight(x, weight.shape, rest[-1], **transposed_options(case))
 
     def depthwise_conv(self, case: DepthwiseCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """See `engine.conv`, with as many groups as channels."""

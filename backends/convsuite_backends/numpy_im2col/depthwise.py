@@ -29,6 +29,11 @@ def suits(g: Geometry) -> bool:
     return g.c_in == 1 and g.groups > 1 and g.c_out <= MOST_OUTPUTS and prod(g.kernel) > 1
 
 
+def told(g: Geometry) -> str:
+    """Return how often planes are gone over."""
+    return f"{prod(g.kernel)} multiplications and additions of planes of {prod(g.out)} positions"
+
+
 def forward(
     padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:

@@ -111,11 +111,16 @@ def _geometry(
         flip=flip,
     )
     _check_padding(found)
+    return near(found)
+
+
+def near(g: Geometry) -> Geometry:
+    """Return the same windows with distances that fit an integer of 64 bits, however large those that were given."""
     return replace(
-        found,
-        stride=tuple(min(s, max(n, 1)) for s, n in zip(found.stride, found.padded, strict=True)),
-        dilation=tuple(1 if k == 1 else d for k, d in zip(found.kernel, found.dilation, strict=True)),
-    )  # the same windows, whose distances in memory fit an integer of 64 bits
+        g,
+        stride=tuple(min(s, max(n, 1)) for s, n in zip(g.stride, g.padded, strict=True)),
+        dilation=tuple(1 if k == 1 else d for k, d in zip(g.kernel, g.dilation, strict=True)),
+    )
 
 
 def check_groups(groups: int, counts: dict[str, int]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -17,12 +18,35 @@ from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.weights import flipped, matrix
 
 Values = NDArray[Any]
+Index = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputPath:
+    """One way to compute the gradient to the input."""
+
+    name: str
+    why: str
+    suits: Callable[[Geometry], bool]
+    gradient: Callable[[Values, Values, Geometry, np.dtype[Any]], Values]  # to the padded input
+
+
+def input_path(g: Geometry) -> InputPath:
+    """Return the path that the gradient to the input takes."""
+    return next(path for path in INPUT_PATHS if path.suits(g))
 
 
 def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
     """Return the gradient of a convolution to its input, (N, C_in, *spatial), not yet rounded."""
-    padded = (_dense_gradient if _dense_suits(g) else _scattered_gradient)(weight, grad_output, g, total)
-    return fold(padded, g)
+    return fold(input_path(g).gradient(weight, grad_output, g, total), g)
+
+
+def turned_geometries(g: Geometry) -> Iterator[tuple[Index, Geometry]]:
+    """Yield, for each remainder of the stride, where its positions are and the geometry of the convolution to them."""
+    for rest in product(*map(range, g.stride)):
+        taps = tuple(len(range(r, k, s)) for r, k, s in zip(rest, g.kernel, g.stride, strict=True))
+        sizes = tuple(len(range(r, n, s)) for r, n, s in zip(rest, g.padded, g.stride, strict=True))
+        yield every(rest, g.stride), _turned(g, taps, sizes)
 
 
 def _dense_suits(g: Geometry) -> bool:
@@ -40,10 +64,8 @@ def _dense_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.
     """
     turned = flipped(weight, g).reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
     padded = np.zeros((g.batch, g.groups * g.c_in, *g.padded), total)
-    for rest in product(*map(range, g.stride)):
-        here = every(rest, g.stride)
+    for here, inner in turned_geometries(g):
         taps = np.flip(turned[here], axis=tuple(range(3, turned.ndim)))
-        inner = _turned(g, taps.shape[3:], padded[here].shape[2:])
         flat = taps.reshape(g.groups * g.c_in, g.c_out, *inner.kernel)
         padded[here] = forward(grad_output, flat, None, inner, total, total)
     return padded
@@ -67,6 +89,22 @@ def _scattered_gradient(weight: Values, grad_output: Values, g: Geometry, total:
         columns = np.matmul(by_row[tile.groups], _rows(by_group[tile.index], g, total))
         col2im(columns.reshape(columns.shape[0], g.c_in, *g.kernel, *tile.positions), padded, tile, g)
     return padded.reshape(g.batch, g.groups * g.c_in, *g.padded)
+
+
+INPUT_PATHS = (
+    InputPath(
+        "convolutions of the output's gradient",
+        "more positions than channels: with the weight turned round, one for each remainder of the stride",
+        _dense_suits,
+        _dense_gradient,
+    ),
+    InputPath(
+        "scattered columns",
+        "a matrix product makes columns, which are added where the forward pass saw them",
+        lambda _: True,
+        _scattered_gradient,
+    ),
+)
 
 
 def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:

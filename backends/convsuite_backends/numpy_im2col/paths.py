@@ -25,6 +25,7 @@ class Path:
     name: str
     why: str  # where it suits
     suits: Callable[[Geometry], bool]
+    told: Callable[[Geometry], str]  # the numbers that decide what it costs
     forward: Forward  # (padded, weight, shift, geometry, dtype of the sums, dtype) → (N, C_out, *out)
 
 
@@ -33,24 +34,28 @@ PATHS = (
         "matrix product",
         "one tap at stride 1: the input is its own columns",
         lambda g: g.pointwise,
+        pointwise.told,
         pointwise.forward,
     ),
     Path(
         "tap by tap",
         "one input channel a group: a product is not worth its columns",
         depthwise.suits,
+        depthwise.told,
         depthwise.forward,
     ),
     Path(
         "shifted columns",
         "columns of the last axes serve all taps of the first: fewer copies than im2col",
         shifted.suits,
+        shifted.told,
         shifted.forward,
     ),
     Path(
         "im2col",
         "columns in tiles, a matrix product for each",
         lambda _: True,
+        tiled.told,
         tiled.forward,
     ),
 )

@@ -15,6 +15,12 @@ from convsuite_backends.numpy_im2col.weights import matrix
 Values = NDArray[Any]
 
 
+def told(g: Geometry) -> str:
+    """Return the product's sizes."""
+    often = g.batch * g.groups
+    return f"({g.c_out} × {g.terms}) · ({g.terms} × {prod(g.out)})" + (f", {often} times" if often > 1 else "")
+
+
 def forward(
     padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:

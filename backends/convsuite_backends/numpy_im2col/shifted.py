@@ -56,6 +56,13 @@ def suits(g: Geometry) -> bool:
     return g.kernel[0] > 1 and g.c_out * g.terms * prod(g.out) > LEAST_PRODUCTS and cost(g) < g.terms
 
 
+def told(g: Geometry) -> str:
+    """Return what is copied, and how much at a time."""
+    return (
+        f"{_rows(g, 4)} rows at a time; about {cost(g)} values copied or added for a position, im2col copies {g.terms}"
+    )
+
+
 def cost(g: Geometry) -> int:
     """Return about how many values this path copies or adds for each output position of an image and group."""
     taps = g.kernel[0]

@@ -17,6 +17,12 @@ from convsuite_backends.numpy_im2col.weights import matrix
 Values = NDArray[Any]
 
 
+def told(g: Geometry) -> str:
+    """Return the size of columns and tiles."""
+    largest = next(tiles(g, 4), None)
+    return f"K = {g.terms}" + (f", tiles of {largest.size} positions" if largest else "")
+
+
 def forward(
     padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.engine import Gradients, conv
+from convsuite_backends.numpy_im2col.engine import Gradients
 from convsuite_backends.numpy_im2col.geometry import (
     Geometry,
     Pads,
     Size,
     check_bias,
     check_groups,
+    near,
     per_axis,
     per_axis_pads,
     positive,
 )
 from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gradient
+from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
 Values = NDArray[Any]
@@ -76,7 +78,10 @@ def conv_transpose(
         operands of several dtypes, or of one that is not listed.
     """
     total = accumulator(x, weight, bias)
-    g = _adjoint(x.shape, weight.shape, stride, dilation, padding, output_padding, groups, flip)
+    g = adjoint(
+        x.shape, weight.shape, stride=stride, dilation=dilation, padding=padding, output_padding=output_padding,
+        groups=groups, flip=flip,
+    )  # fmt: skip
     check_bias(None if bias is None else bias.shape, g.groups * g.c_in)
     y = input_gradient(weight, x, g, total)
     if bias is not None:
@@ -103,19 +108,75 @@ def conv_transpose_gradients(
     ValueError where grad_output has another shape.
     """
     total = accumulator(x, weight, grad_output)
-    g = _adjoint(x.shape, weight.shape, stride, dilation, padding, output_padding, groups, flip)
-    due = (g.batch, g.groups * g.c_in, *g.sizes)
-    if grad_output.shape != due:
-        raise ValueError(f"grad_output must have the output's shape {due}, not {grad_output.shape}")
-    to_x = conv(grad_output, weight, stride=g.stride, dilation=g.dilation, padding=g.pads, groups=g.groups, flip=g.flip)
+    g = _gradient_geometry(
+        x.shape, weight.shape, grad_output, stride=stride, dilation=dilation, padding=padding,
+        output_padding=output_padding, groups=groups, flip=flip,
+    )  # fmt: skip
+    to_x = forward(grad_output, weight, None, g, total, x.dtype)
     to_weight = weight_gradient(grad_output, x, g, total)
     to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
     return Gradients(to_x, round_to(to_weight, x.dtype), round_to(to_bias, x.dtype))
 
 
-def _adjoint(
+@np.errstate(all="ignore")
+def conv_transpose_grad_input(
+    x_shape: tuple[int, ...],
+    weight: Values,
+    grad_output: Values,
+    *,
+    stride: Size = 1,
+    dilation: Size = 1,
+    padding: Pads = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    flip: bool = False,
+) -> Values:
+    """Return the gradient to x, which has `x_shape`, alone; see `conv_transpose_gradients`."""
+    total = accumulator(weight, grad_output)
+    g = _gradient_geometry(
+        x_shape, weight.shape, grad_output, stride=stride, dilation=dilation, padding=padding,
+        output_padding=output_padding, groups=groups, flip=flip,
+    )  # fmt: skip
+    return forward(grad_output, weight, None, g, total, grad_output.dtype)
+
+
+@np.errstate(all="ignore")
+def conv_transpose_grad_weight(
+    x: Values,
+    weight_shape: tuple[int, ...],
+    grad_output: Values,
+    *,
+    stride: Size = 1,
+    dilation: Size = 1,
+    padding: Pads = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    flip: bool = False,
+) -> Values:
+    """Return the gradient to a weight of a shape alone; see `conv_transpose_gradients`."""
+    total = accumulator(x, grad_output)
+    g = _gradient_geometry(
+        x.shape, weight_shape, grad_output, stride=stride, dilation=dilation, padding=padding,
+        output_padding=output_padding, groups=groups, flip=flip,
+    )  # fmt: skip
+    return round_to(weight_gradient(grad_output, x, g, total), x.dtype)
+
+
+def _gradient_geometry(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], grad_output: Values, **options: Any
+) -> Geometry:
+    """Return the geometry of `adjoint`. Raise ValueError where grad_output has another shape than the output."""
+    g = adjoint(x_shape, weight_shape, **options)
+    due = (g.batch, g.groups * g.c_in, *g.sizes)
+    if grad_output.shape != due:
+        raise ValueError(f"grad_output must have the output's shape {due}, not {grad_output.shape}")
+    return g
+
+
+def adjoint(
     x: tuple[int, ...],
     weight: tuple[int, ...],
+    *,
     stride: Size,
     dilation: Size,
     padding: Pads,
@@ -132,7 +193,7 @@ def _adjoint(
     kernel, steps = positive("kernel", weight[2:], rank), positive("stride", stride, rank)
     spread = positive("dilation", dilation, rank)
     axes = zip(range(rank), x[2:], kernel, steps, spread, pads, extra, strict=True)
-    return Geometry(
+    found = Geometry(
         batch=x[0],
         groups=groups,
         c_in=weight[1],
@@ -145,6 +206,7 @@ def _adjoint(
         mode="zeros",
         flip=flip,
     )
+    return near(found)
 
 
 def _checked_rank(x: tuple[int, ...], weight: tuple[int, ...], groups: int) -> int:
