@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.columns import every
 from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.rounding import round_to
 
 Values = NDArray[Any]
@@ -35,12 +36,12 @@ def told(g: Geometry) -> str:
 
 
 def forward(
-    padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:
-    """Return the convolution of (N, C_in, *padded) with a weight (C_out, 1, *kernel), (N, C_out, *out) in a dtype."""
+    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, 1, *kernel), (N, C_out, *out) in a dtype."""
     y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
     by_output = weight.astype(total, copy=False).reshape(g.groups, g.c_out, *g.kernel)
-    rows = _Rows.of(padded, g)
+    rows = _Rows.of(pad(x, g), g)
     block = max(1, BLOCK_BYTES // (rows.length * total.itemsize))
     for n, start, output in product(range(g.batch), range(0, g.groups, block), range(g.c_out)):
         channels = slice(start, min(start + block, g.groups))

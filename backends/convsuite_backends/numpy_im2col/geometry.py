@@ -123,6 +123,13 @@ def near(g: Geometry) -> Geometry:
     )
 
 
+def meeting(start: int, step: int, count: int, size: int) -> tuple[slice, slice]:
+    """Return which of `count` positions, one every `step` from `start` on, lie within a size; and where they lie."""
+    first = min(count, max(0, -(start // step)))
+    last = max(first, min(count, (size - 1 - start) // step + 1))
+    return slice(first, last), slice(start + first * step, start + (last - 1) * step + 1 if last > first else 0, step)
+
+
 def check_groups(groups: int, counts: dict[str, int]) -> None:
     """Raise ValueError where groups is below 1, or does not divide one of the named counts of channels."""
     if index(groups) < 1:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col import depthwise, pointwise, shifted, tiled
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.weights import flipped
 
 Values = NDArray[Any]
@@ -26,7 +25,7 @@ class Path:
     why: str  # where it suits
     suits: Callable[[Geometry], bool]
     told: Callable[[Geometry], str]  # the numbers that decide what it costs
-    forward: Forward  # (padded, weight, shift, geometry, dtype of the sums, dtype) → (N, C_out, *out)
+    forward: Forward  # (x, weight, shift, geometry, dtype of the sums, dtype) → (N, C_out, *out)
 
 
 PATHS = (
@@ -73,4 +72,4 @@ def forward(
 
     `shift` is the bias, (groups, C_out / groups, 1) in the dtype of the sums.
     """
-    return path_of(g).forward(pad(x, g), flipped(weight, g), shift, g, total, dtype)
+    return path_of(g).forward(x, flipped(weight, g), shift, g, total, dtype)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
 
@@ -22,10 +23,10 @@ def told(g: Geometry) -> str:
 
 
 def forward(
-    padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:
-    """Return the convolution of (N, C_in, *padded) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
-    columns = padded.astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
+    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
+    columns = pad(x, g).astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
     y = np.matmul(matrix(weight, g, total), columns)
     if shift is not None:
         y += shift

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from convsuite_backends.numpy_im2col.columns import boxes
-from convsuite_backends.numpy_im2col.geometry import Pads, Size, per_axis_pads, positive
+from convsuite_backends.numpy_im2col.geometry import Pads, Size, meeting, per_axis_pads, positive
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -107,9 +107,7 @@ class Sliding(Axis):
 
     def _within(self, start: int, step: int, count: int) -> Meeting:
         """Return which of `count` positions from start on, one every step, lie in the input; and where they lie."""
-        first = max(0, -(start // step))
-        last = min(count, (self.stop - 1 - start) // step + 1)
-        return slice(first, last), slice(start + first * step, start + (last - 1) * step + 1, step)
+        return meeting(start, step, count, self.stop)
 
 
 def sliding(

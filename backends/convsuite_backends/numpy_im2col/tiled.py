@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.columns import im2col, parts, tiles, workspace
 from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
 
@@ -24,11 +25,11 @@ def told(g: Geometry) -> str:
 
 
 def forward(
-    padded: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values:
-    """Return the convolution of (N, C_in, *padded) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
+    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
     y, by_row = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype), matrix(weight, g, total)
-    by_group, seen, room = np.moveaxis(y, 0, 2), parts(padded, g), workspace(g, total)
+    by_group, seen, room = np.moveaxis(y, 0, 2), parts(pad(x, g), g), workspace(g, total)
     for tile in tiles(g, total.itemsize):
         columns, here = im2col(seen, tile, g, room), by_group[tile.index]
         at_once = _side_by_side(here) if dtype == total else None
