@@ -193,10 +193,12 @@ def _counts(verdicts: Counter[Any]) -> str:
 
 def _timed(command: list[str], environment: dict[str, str] | None = None) -> float:
     begun = time.perf_counter()
-    subprocess.run(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         env={**os.environ, **(environment or {})},
     )  # fmt: skip
+    if done.returncode not in (0, 2):  # asv's 2 means that some combinations have no time
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     return time.perf_counter() - begun
 
 

@@ -115,12 +115,13 @@ def evaluate(
     may apply to the elements that depend on integers only. A magnitude is NaN where an operand is NaN or infinite, so
     that an infinite one means that float64 overflowed.
     """
-    exact = [np.asarray(a, dtype=np.float64) for a in arrays]
-    asked = [a for a, is_read in zip(exact, read or [True] * len(exact), strict=False) if is_read]
+    is_read = [*(read or []), *[True] * len(arrays)][: len(arrays)]
+    exact = [np.asarray(a, dtype=np.float64) if r else a for a, r in zip(arrays, is_read, strict=True)]
+    asked = [a for a, r in zip(exact, is_read, strict=True) if r]
     whole_numbers = all(bool(np.all(_whole(a))) for a in asked)
     plain = Float64()
     with np.errstate(all="ignore"):
-        magnitude = value(plain, [np.where(np.isfinite(a), np.abs(a), np.nan) for a in exact])[0]
+        magnitude = value(plain, [_absolute(a) if r else a for a, r in zip(exact, is_read, strict=True)])[0]
         integral: bool | NDArray[np.bool_] = whole_numbers
         if not all(bool(np.isfinite(a).all()) for a in asked):
             integral = ~np.isnan(value(plain, [np.where(_whole(a), np.abs(a), np.nan) for a in exact])[0])
@@ -131,6 +132,11 @@ def evaluate(
         if not finite.all():  # TwoSum makes NaN of an infinity; IEEE arithmetic knows better
             high, low = np.where(finite, high, value(plain, exact)[0]), np.where(finite, low, 0.0)
     return Expected(value=high, low=low, magnitude=magnitude, terms=terms, integral=integral)
+
+
+def _absolute(a: Real) -> Real:
+    """Return absolute values, NaN for what is not finite."""
+    return np.where(np.isfinite(a), np.abs(a), np.nan)
 
 
 def _whole(a: Real) -> NDArray[np.bool_]:

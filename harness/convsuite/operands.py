@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     Real = NDArray[np.float64]
 
 __all__ = ["fill"]
+_DRAWN = 1 << 16  # random numbers that are held at once
 _TRIED = 256  # places of an input that are tried for one that is seen
 
 
-def fill(case: Case) -> tuple[NDArray[Any], ...]:
-    """Return the case's operands in order, each C-contiguous and already rounded to the case's dtype."""
-    return tuple(_operand(case, operand) for operand in case.operands)
+def fill(case: Case, passes: Sequence[Pass] | None = None) -> tuple[NDArray[Any], ...]:
+    """Return the case's operands in order, each C-contiguous and already rounded to the case's dtype.
+
+    Where only some `passes` are wanted and none of them is a gradient, the output's gradient, which is the last
+    operand and may be the largest, is left out.
+    """
+    gradients = passes is None or any(p.gradient for p in passes)
+    return tuple(_operand(case, operand) for operand in case.operands if gradients or operand.role != "grad_output")
 
 
 def _operand(case: Case, operand: Operand) -> NDArray[Any]:
@@ -43,12 +49,16 @@ def _operand(case: Case, operand: Operand) -> NDArray[Any]:
     return round_to(values, case.dtype)
 
 
-def _raw(case: Case, operand: Operand, per_element: int = 1) -> NDArray[np.uint64]:
-    """Return 64 random bits per element and draw, from a stream that is this operand's alone."""
+def _stream(case: Case, operand: Operand) -> np.random.Philox:
+    """Return a stream of random bits that is this operand's alone."""
     name = f"{case.seed}/{operand.role}/{operand.shape}"
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")
-    count = prod(operand.shape) * per_element
-    return np.random.Philox(key=key).random_raw(count).reshape(per_element, -1)
+    return np.random.Philox(key=key)
+
+
+def _raw(case: Case, operand: Operand) -> NDArray[np.uint64]:
+    """Return 64 random bits for each element."""
+    return _stream(case, operand).random_raw(prod(operand.shape))
 
 
 def _largest_integer(case: Case) -> int:
@@ -64,7 +74,7 @@ def _integers(case: Case, operand: Operand) -> Real:
     if of(case).COMPARES and operand.role == "input":
         return _distinct(case, operand)
     m = min(4, _largest_integer(case))
-    drawn = (_raw(case, operand)[0] % np.uint64(2 * m)).astype(np.int64)
+    drawn = (_raw(case, operand) % np.uint64(2 * m)).astype(np.int64)
     signed: Real = np.where(drawn < m, drawn - m, drawn - m + 1).astype(np.float64)
     return signed
 
@@ -78,7 +88,7 @@ def _distinct(case: Case, operand: Operand) -> Real:
     form, size, plane = FORMATS[case.dtype], prod(operand.shape), prod(operand.shape[2:])
     count = min(size, 2 * int(min(2.0**form.bits, form.largest)))
     planes = 1 if size == count else size // plane
-    order = np.argsort(_raw(case, operand)[0].reshape(planes, -1), axis=1, kind="stable")
+    order = np.argsort(_raw(case, operand).reshape(planes, -1), axis=1, kind="stable")
     rank = (order + np.arange(planes)[:, None] * plane) % count - count // 2
     values: Real = np.where(rank < 0, rank, rank + 1).astype(np.float64)
     return values.ravel()
@@ -86,18 +96,25 @@ def _distinct(case: Case, operand: Operand) -> Real:
 
 def _normal(case: Case, operand: Operand) -> Real:
     """Irwin–Hall: twelve uniforms less six, of variance 1, and one more below them: all significand bits are in use."""
-    *uniforms, below = (_raw(case, operand, 13) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    total = np.zeros(below.shape)
-    for row in uniforms:  # a fixed order of additions, whatever NumPy's sum does
-        total += row
-    values: Real = total - 6.0 + below * 2.0**-50
+    stream, values = _stream(case, operand), np.zeros(prod(operand.shape))
+    for _ in range(12):  # a fixed order of additions, whatever NumPy's sum does
+        _add_uniforms(stream, values, 1.0)
+    values -= 6.0
+    _add_uniforms(stream, values, 2.0**-50)
     return values
+
+
+def _add_uniforms(stream: np.random.Philox, values: Real, scale: float) -> None:
+    """Add a number from [0, scale) to each value, some at a time: a layer of a network has 10^8 of them."""
+    for start in range(0, values.size, _DRAWN):
+        part = values[start : start + _DRAWN]
+        part += (stream.random_raw(part.size) >> np.uint64(11)).astype(np.float64) * (2.0**-53 * scale)
 
 
 def _wide(case: Case, operand: Operand) -> Real:
     """Normal, times a power of two: exponents up to 2^±12 apart (2^±3 in float16, to stay in range)."""
     reach = 3 if case.dtype == "float16" else 12
-    exponent = (_raw(case, operand)[0] % np.uint64(2 * reach + 1)).astype(np.int64) - reach
+    exponent = (_raw(case, operand) % np.uint64(2 * reach + 1)).astype(np.int64) - reach
     values: Real = np.ldexp(_normal(case, operand), exponent)
     return values
 
@@ -135,7 +152,7 @@ def _impulse(case: Case, operand: Operand) -> Real:
     if operand.role != "input":
         return _ramp(case, operand)
     size = prod(operand.shape)
-    first = int(_raw(case, operand)[0, 0] % np.uint64(size))
+    first = int(_raw(case, operand)[0] % np.uint64(size))
     return _one_at(_seen(case, operand, [(first + i) % size for i in range(size)]), size)
 
 
@@ -144,7 +161,7 @@ def _special(case: Case, operand: Operand) -> Real:
     values = _integers(case, operand)
     if operand.role == "input":
         # each special at the smallest draw left, so that no two share a place; a small input gets the first few
-        order = np.argsort(_raw(case, operand, 2)[1], kind="stable").tolist()
+        order = np.argsort(_stream(case, operand).random_raw(2 * values.size)[values.size :], kind="stable").tolist()
         first = _seen(case, operand, order)  # a NaN that no window sees shows nothing
         places = [first, *(place for place in order if place != first)]
         specials = (np.nan, np.inf, -np.inf, -0.0, FORMATS[case.dtype].smallest_subnormal)

@@ -163,16 +163,21 @@ def _round(progress: _Progress, number: int, threads: int, workdir: Path) -> Ite
         progress.absent |= {lane.name for lane in lanes if lane not in ready}
         yield Started(threads=threads, lanes=tuple(lanes), reports=tuple(reports))
         for case in plan.cases if ready else ():
-            work = run.Work(case, fill(case))
-            for pass_ in plan.steps(case):
-                for lane in progress.random.sample(ready, len(ready)):
-                    yield from _turn(progress, work, pass_, lane, number, threads)
-                    yield Turn(case=case, pass_=pass_)
-                yield from repeat(Turn(case=case, pass_=pass_), len(plan.backends) - len(ready))
-                if (number, threads) == (plan.processes - 1, plan.threads[-1]):
-                    yield Complete(case=case, pass_=pass_)
+            yield from _case(progress, case, ready, number, threads)
     finally:
         close_all(lanes)
+
+
+def _case(progress: _Progress, case: Case, ready: list[Lane], number: int, threads: int) -> Iterator[Event]:
+    """Give all passes of a case their turns on all lanes; its arrays, which may be large, are gone at the end."""
+    plan, work = progress.plan, run.Work(case, fill(case, progress.plan.steps(case)))
+    for pass_ in plan.steps(case):
+        for lane in progress.random.sample(ready, len(ready)):
+            yield from _turn(progress, work, pass_, lane, number, threads)
+            yield Turn(case=case, pass_=pass_)
+        yield from repeat(Turn(case=case, pass_=pass_), len(plan.backends) - len(ready))
+        if (number, threads) == (plan.processes - 1, plan.threads[-1]):
+            yield Complete(case=case, pass_=pass_)
 
 
 def _peaks(threads: int, settings: Settings) -> Iterator[Peaks]:

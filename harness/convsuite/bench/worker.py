@@ -185,7 +185,7 @@ def _taken(
     case: Case, pass_: Pass, operands: Sequence[NDArray[np.generic]]
 ) -> list[tuple[Operand, NDArray[np.generic]]]:
     """Return what a pass takes of a case's operands: without a gradient there is no gradient of the output."""
-    pairs = zip(case.operands, operands, strict=True)
+    pairs = zip(case.operands, operands, strict=False)  # without a gradient it may not even have been made
     return [(o, a) for o, a in pairs if pass_.gradient or o.role != "grad_output"]
 
 
