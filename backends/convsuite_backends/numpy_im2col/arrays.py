@@ -37,14 +37,15 @@ class NumpyArrays(Backend):
         """Return the dtype; float32 stands for bfloat16 in a case of that dtype."""
         return "bfloat16" if case.dtype == "bfloat16" and result.dtype == np.float32 else str(result.dtype)
 
-    def workspace_bytes(self, call: Callable[[], Values]) -> int:
+    def workspace_bytes(self, call: Callable[[], Values]) -> int | None:
         """Return what NumPy had allocated at most during a call, less the result, as tracemalloc counts it."""
         tracemalloc.start()
         try:
             result = call()
-            return max(0, tracemalloc.get_traced_memory()[1] - result.nbytes)
+            held = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
+        return max(0, held - result.nbytes) if isinstance(result, np.ndarray) else None
 
 
 def finish(result: Values, role: str, case: Case) -> Values:

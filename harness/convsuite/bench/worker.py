@@ -109,7 +109,7 @@ def first_calls(
         grown = machine.peak_memory_bytes() - before
         answer = worker.answered(backend, case, pass_, support, (first, second), ())
         early = timing.early_s(cell.call, cell.read)
-        workspace = backend.workspace_bytes(cell.call)
+        workspace = None if early else backend.workspace_bytes(cell.call)  # a result that is not there has no size
     except BaseException as error:
         return First(answer=worker.PassAnswer(pass_=pass_, support=support, failure=worker.failure_of(error)))
     _cell = cell
