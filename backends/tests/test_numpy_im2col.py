@@ -17,7 +17,7 @@ from convsuite.entry import ChannelsEntry, KernelEntry
 from convsuite.operands import fill
 from convsuite.operations import conv as operation
 from convsuite.operations.common import Common
-from convsuite_backends.numpy_im2col import NumpyIm2col, columns, conv, conv_gradients, engine
+from convsuite_backends.numpy_im2col import NumpyIm2col, columns, conv, conv_gradients, tiled
 from convsuite_backends.numpy_im2col.geometry import geometry
 from convsuite_backends.numpy_im2col.rounding import to_bfloat16
 
@@ -234,7 +234,7 @@ def test_tiles_cover_every_position_once_within_the_limit(monkeypatch):
 
 
 def test_pointwise_goes_straight_to_the_product(monkeypatch):
-    monkeypatch.setattr(engine, "im2col", None)
+    monkeypatch.setattr(tiled, "Columns", None)
     x, w = np.random.default_rng(0).normal(size=(3, 8, 8)), np.random.default_rng(1).normal(size=(5, 3))
     np.testing.assert_allclose(
         conv(x[None], w[:, :, None, None])[0], (w @ x.reshape(3, 64)).reshape(5, 8, 8), rtol=1e-12

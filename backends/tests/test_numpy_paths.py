@@ -17,7 +17,6 @@ from convsuite_backends.numpy_im2col import (
     conv_gradients,
     depthwise,
     gradients,
-    shifted,
     tiled,
 )
 from convsuite_backends.numpy_im2col.geometry import geometry
@@ -49,19 +48,10 @@ def test_depthwise_gives_what_products_give(rank, monkeypatch):
             g = geometry(x.shape, weight.shape, None, **options)
             bias = integers(4, multiplier, 1)
             assert depthwise.suits(g)
-            plain = tiled.forward(x, weight, bias, g, FLOAT, FLOAT)
-            np.testing.assert_array_equal(depthwise.forward(x, weight, bias, g, FLOAT, FLOAT), plain)
-
-
-@pytest.mark.parametrize("rank", [1, 2, 3])
-def test_shifted_columns_give_what_im2col_gives(rank, monkeypatch):
-    for tile_bytes, dtype in product((1 << 20, 1), ("float32", "float16")):
-        monkeypatch.setattr(shifted, "TILE_BYTES", tile_bytes)
-        for x, weight, options in geometries(rank, 2, 3, 2):
-            g = geometry(x.shape, weight.shape, None, **options)
-            x, bias = x.astype(dtype), integers(2, 3, 1)
-            plain = tiled.forward(x, weight, bias, g, FLOAT, np.dtype(dtype))
-            np.testing.assert_array_equal(shifted.forward(x, weight, bias, g, FLOAT, np.dtype(dtype)), plain)
+            plain, found = np.empty(g.out_shape, FLOAT), np.empty(g.out_shape, FLOAT)
+            tiled.forward(x, weight, bias, g, FLOAT, plain)
+            depthwise.forward(x, weight, bias, g, FLOAT, found)
+            np.testing.assert_array_equal(found, plain)
 
 
 def test_a_long_stride_of_a_depthwise_window_costs_no_more_than_its_taps():
@@ -69,25 +59,35 @@ def test_a_long_stride_of_a_depthwise_window_costs_no_more_than_its_taps():
     assert conv(x, weight, stride=10**6, groups=2).shape == (1, 2, 1, 1)
 
 
+@pytest.mark.parametrize("tile_bytes", [1 << 20, 3000, 1])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_strided_windows_in_parts_are_the_windows(rank):
+def test_columns_are_what_the_windows_of_the_padded_input_see(rank, mode, tile_bytes, monkeypatch):
+    monkeypatch.setattr(columns, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(columns, "LEAST_POSITIONS", 1)
     for x, weight, options in geometries(rank, 2, 3, 2):
-        g = geometry(x.shape, weight.shape, None, **options)
-        padded, room = pad(x, g), columns.workspace(g, FLOAT)
-        whole = columns.Part((slice(None),) * rank, columns.windows(padded, g))
-        for tile in columns.tiles(g, 4):
-            plain = columns.im2col((whole,), tile, g, room).copy()
-            np.testing.assert_array_equal(columns.im2col(columns.parts(padded, g), tile, g, room), plain)
+        g = geometry(x.shape, weight.shape, None, **(options | {"padding_mode": mode}))
+        due, lowered = columns.windows(pad(x, g), g), columns.Columns(x, g, FLOAT)
+        for tile in lowered.tiles:
+            index = (tile.groups, ..., tile.batch, *tile.out)
+            plain = due[index].reshape(tile.groups.stop - tile.groups.start, g.terms, -1)
+            np.testing.assert_array_equal(lowered.of(tile), plain)
 
 
-def test_parts_are_made_where_they_pay():
-    def made(kernel, stride, dilation=1):
+def test_how_columns_are_read():
+    def read(kernel, stride, dilation=1, padding=1):
         x = integers(1, 1, 20, 20)
-        g = geometry(x.shape, (1, 1, *kernel), None, stride=stride, dilation=dilation, padding=0, padding_mode="zeros",
-                     groups=1, flip=False)  # fmt: skip
-        return len(columns.parts(x, g))
+        g = geometry(x.shape, (1, 1, *kernel), None, stride=stride, dilation=dilation, padding=padding,
+                     padding_mode="zeros", groups=1, flip=False)  # fmt: skip
+        found = columns.Columns(x, g, FLOAT)
+        return found._taken_apart, found._read == found._tap_by_tap, found._buffer.size
 
-    assert [made((3, 3), 2), made((1, 1), 2), made((3, 3), 1), made((7, 7), 3), made((3, 3), 2, 2)] == [4, 1, 1, 9, 1]
+    assert read((3, 3), 1) == (False, False, 22 * 22)
+    assert read((3, 3), 2) == (True, False, 11 * 11)  # the remainder 0, of 2 taps
+    assert read((3, 3), 1, padding=0) == (False, False, 0)
+    assert read((1, 1), 2, padding=0) == (False, False, 0)
+    assert read((2, 2), 1, dilation=9) == (False, False, 22 * 22)
+    assert read((2, 2), 4, dilation=9) == (False, True, 0)  # the buffer would be larger than the columns
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -130,3 +130,26 @@ def test_what_a_call_holds_beyond_its_result_is_counted():
 
     counted = NumpyIm2col().workspace_bytes(call)
     assert 1 << 20 <= counted < (1 << 20) + (64 << 10)
+
+
+@pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (3, 2), (3, 4)])  # product, im2col, tap by tap
+def test_a_result_is_written_into_a_given_array_of_any_strides(kernel, groups):
+    x, weight = integers(2, 4, 6, 5), integers(4, 4 // groups, kernel, kernel)
+    due = conv(x, weight, groups=groups)
+    shape = due.shape
+    for out in (
+        np.empty(shape, FLOAT),
+        np.empty(shape[::-1], FLOAT).T,
+        np.empty((*shape[:-1], 2 * shape[-1]), FLOAT)[..., ::2],
+    ):
+        assert conv(x, weight, groups=groups, out=out) is out
+        np.testing.assert_array_equal(out, due)
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [(np.empty((1, 4, 4, 3), FLOAT), ValueError), (np.empty((2, 4, 4, 3)), TypeError)],
+)
+def test_an_array_that_no_result_fits_is_refused(out, error):
+    with pytest.raises(error, match="out must have"):
+        conv(integers(2, 4, 6, 5), integers(4, 4, 3, 3), out=out)

@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import Source
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -57,34 +58,69 @@ def tiles(g: Geometry, itemsize: int) -> Iterator[Tile]:
     return (Tile(groups, batch, tuple(out)) for groups, batch, *out in boxes((g.groups, g.batch, *g.out), most))
 
 
-def windows(padded: Values, g: Geometry) -> Values:
-    """Return all windows of (N, C, *padded) as a view (groups, C_in / groups, *kernel, N, *out)."""
-    return _view(padded, g, g.kernel, g.dilation, g.stride)
+class Columns:
+    """The columns of an input, tile after tile in the same room; nothing is ever padded as a whole.
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some taps of all windows, as a view."""
-
-    taps: Index  # in the kernel
-    view: Values  # (groups, C_in / groups, *taps, N, *out)
-
-
-def parts(padded: Values, g: Geometry) -> tuple[Part, ...]:
-    """Return all windows of (N, C, *padded) in parts, each with its positions side by side in memory.
-
-    A strided window meets every s-th position. Copied out of the padded input, each would be read by itself, tap after
-    tap; so the input is taken apart first, once, into the positions of each remainder, in which windows are dense.
+    What a tile sees is copied once, with its padding, into a buffer that stays in the cache, and its windows are views
+    of that. A strided window meets every s-th position: copied out of the input as it lies, each would be read by
+    itself, tap after tap; so what a tile sees is taken apart into the positions of each remainder, in which windows are
+    dense. Where windows are so far spread that the buffer would be larger than the columns, taps are read one by one.
     """
-    if prod(g.kernel) <= prod(g.stride) or max(g.dilation) > 1 or prod(g.stride) == 1:
-        return (Part((slice(None),) * len(g.kernel), windows(padded, g)),)
-    found = []
-    for rest in product(*(range(min(s, k)) for s, k in zip(g.stride, g.kernel, strict=True))):
-        taps = tuple(len(range(r, k, s)) for r, k, s in zip(rest, g.kernel, g.stride, strict=True))
-        dense = np.ascontiguousarray(padded[every(rest, g.stride)])
-        ones = (1,) * len(taps)
-        found.append(Part(every(rest, g.stride)[1:], _view(dense, g, taps, ones, ones)))
-    return tuple(found)
+
+    def __init__(self, x: Values, g: Geometry, dtype: np.dtype[Any]) -> None:
+        self._g = g
+        self.tiles = tuple(tiles(g, dtype.itemsize))
+        self._source = Source(x, g)
+        self._taken_apart = prod(g.kernel) > prod(g.stride) > 1 and max(g.dilation) == 1
+        size = held = 0
+        if self.tiles:  # those that follow the first are alike, or what is left
+            size, held = self.tiles[0].size * g.terms, prod(self._seen_shape(self.tiles[0], (0,) * len(g.kernel)))
+        self._room = np.empty(size, dtype)
+        self._direct = self._source.bare and not self._taken_apart  # windows are views of the input itself
+        self._read = self._windows if self._direct or held <= size else self._tap_by_tap
+        self._buffer = np.empty(0 if self._direct or held > size else held, x.dtype)
+
+    def of(self, tile: Tile) -> Values:
+        """Return a tile's columns (groups, K, positions); they are overwritten by the next tile's."""
+        g, groups = self._g, tile.groups.stop - tile.groups.start
+        columns = self._room[: tile.size * g.terms].reshape(groups, g.c_in, *g.kernel, *tile.positions)
+        self._read(tile, columns)
+        return columns.reshape(groups, g.terms, prod(tile.positions))
+
+    def _windows(self, tile: Tile, columns: Values) -> None:
+        """Copy what a tile's windows see, of one remainder after another."""
+        g = self._g
+        if self._direct:
+            columns[...] = _view(self._source.behind(tile), columns.shape[2:], g.dilation, g.stride)
+            return
+        rests = product(*map(range, map(min, g.stride, g.kernel))) if self._taken_apart else [(0,) * len(g.kernel)]
+        for rest in rests:
+            shape = self._seen_shape(tile, rest)
+            seen = self._buffer[: prod(shape)].reshape(shape)
+            steps = g.stride if self._taken_apart else (1,) * len(rest)
+            self._source.read(tile, rest, steps, seen)
+            part = columns[(slice(None), slice(None), *every(rest, steps)[1:])]
+            own = (1,) * len(rest) if self._taken_apart else g.stride
+            part[...] = _view(seen, part.shape[2:], g.dilation, own)
+
+    def _tap_by_tap(self, tile: Tile, columns: Values) -> None:
+        """Copy what a tile's windows see, of one tap after another."""
+        g = self._g
+        for tap in product(*map(range, g.kernel)):
+            of_tap: Index = (slice(None), slice(None), *tap)
+            places = tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
+            self._source.read(tile, places, g.stride, np.moveaxis(columns[of_tap], 2, 0))
+
+    def _seen_shape(self, tile: Tile, rest: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (batch, groups, C_in / groups, *positions) of what the tile's windows meet of a remainder."""
+        g, (batch, *counts) = self._g, tile.positions
+        groups: int = tile.groups.stop - tile.groups.start
+        axes = zip(rest, counts, g.kernel, g.stride, g.dilation, strict=True)
+        if self._taken_apart:
+            extents = [n + len(range(r, k, s)) - 1 for r, n, k, s, _ in axes]
+        else:
+            extents = [(n - 1) * s + d * (k - 1) + 1 for _, n, k, s, d in axes]
+        return (batch, groups, g.c_in, *extents)
 
 
 def every(rest: tuple[int, ...], stride: tuple[int, ...]) -> Index:
@@ -92,29 +128,21 @@ def every(rest: tuple[int, ...], stride: tuple[int, ...]) -> Index:
     return (..., *(slice(r, None, s) for r, s in zip(rest, stride, strict=True)))
 
 
-def _view(
-    padded: Values, g: Geometry, kernel: tuple[int, ...], dilation: tuple[int, ...], stride: tuple[int, ...]
-) -> Values:
-    n, c, *spatial = padded.strides
+def _view(seen: Values, shape: tuple[int, ...], dilation: tuple[int, ...], stride: tuple[int, ...]) -> Values:
+    """Return windows of (N, groups, C_in / groups, *seen) as (groups, C_in / groups, *kernel, N, *out).
+
+    `shape` is (*kernel, N, *out).
+    """
+    n, group, c, *spatial = seen.strides
     taps = (s * d for s, d in zip(spatial, dilation, strict=True))
     steps = (s * by for s, by in zip(spatial, stride, strict=True))
-    shape = (g.groups, g.c_in, *kernel, g.batch, *g.out)
-    return as_strided(padded, shape, (c * g.c_in, c, *taps, n, *steps), writeable=False)
+    return as_strided(seen, (*seen.shape[1:3], *shape), (group, c, *taps, n, *steps), writeable=False)
 
 
-def workspace(g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return room for the columns of a geometry's largest tile, to be used for one tile after another."""
-    largest = next(tiles(g, dtype.itemsize), None)  # those that follow are alike, or what is left
-    return np.empty(largest.size * g.terms if largest else 0, dtype)
-
-
-def im2col(seen: tuple[Part, ...], tile: Tile, g: Geometry, room: Values) -> Values:
-    """Return a tile's columns (groups, K, positions), written into room."""
-    groups = tile.groups.stop - tile.groups.start
-    columns = room[: tile.size * g.terms].reshape(groups, g.c_in, *g.kernel, *tile.positions)
-    for part in seen:
-        columns[(slice(None), slice(None), *part.taps)] = part.view[tile.index]
-    return columns.reshape(groups, g.terms, prod(tile.positions))
+def windows(padded: Values, g: Geometry) -> Values:
+    """Return all windows of (N, C, *padded) as a view (groups, C_in / groups, *kernel, N, *out)."""
+    by_group = padded.reshape(g.batch, g.groups, g.c_in, *g.padded)
+    return _view(by_group, (*g.kernel, g.batch, *g.out), g.dilation, g.stride)
 
 
 def col2im(columns: Values, into: Values, tile: Tile, g: Geometry) -> None:

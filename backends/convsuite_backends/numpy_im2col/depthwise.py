@@ -15,9 +15,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import every
+from convsuite_backends.numpy_im2col.columns import Tile
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.padding import Source, bare
 from convsuite_backends.numpy_im2col.rounding import round_to
 
 Values = NDArray[Any]
@@ -35,74 +35,65 @@ def told(g: Geometry) -> str:
     return f"{prod(g.kernel)} multiplications and additions of planes of {prod(g.out)} positions"
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, 1, *kernel), (N, C_out, *out) in a dtype."""
-    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
-    by_output = weight.astype(total, copy=False).reshape(g.groups, g.c_out, *g.kernel)
-    rows = _Rows.of(pad(x, g), g)
-    block = max(1, BLOCK_BYTES // (rows.length * total.itemsize))
-    for n, start, output in product(range(g.batch), range(0, g.groups, block), range(g.c_out)):
-        channels = slice(start, min(start + block, g.groups))
-        sums = rows.summed(n, channels, by_output[channels, output], total)
-        if shift is not None:
-            sums += shift[channels, output]
-        y[n, channels, output] = round_to(rows.kept(sums, g.out), dtype)
-    return y.reshape(g.out_shape)
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
+    """Write the convolution of (N, C_in, *sizes) with a weight (C_out, 1, *kernel) into y, (N, C_out, *out)."""
+    by_group, by_output = y.reshape(g.batch, g.groups, g.c_out, *g.out), weight.astype(total, copy=False)
+    by_output = by_output.reshape(g.groups, g.c_out, *g.kernel)
+    rows = _Rows(x, g, total)
+    for n, start in product(range(g.batch), range(0, g.groups, rows.block)):
+        channels = slice(start, min(start + rows.block, g.groups))
+        rows.load(n, channels)
+        for output in range(g.c_out):
+            sums = rows.summed(by_output[channels, output])
+            if shift is not None:
+                sums += shift[channels, output]
+            by_group[n, channels, output] = round_to(rows.kept(sums), y.dtype)
 
 
 class _Rows:
-    """Planes as long rows, apart by the remainders of their positions where windows are strided."""
+    """Some planes as long rows, apart by the remainders of their positions where windows are strided."""
 
-    def __init__(self, by_rest: dict[tuple[int, ...], Values], g: Geometry) -> None:
-        self._by_rest = by_rest
-        self._g = g
-        steps = [prod(self._plane[axis + 1 :]) for axis in range(len(g.out))]
-        self._steps = tuple(steps)
-        self.length = 1 + sum((n - 1) * step for n, step in zip(g.out, steps, strict=True))
-
-    @staticmethod
-    def of(padded: Values, g: Geometry) -> _Rows:
-        """Take (N, C, *padded) apart; planes of all remainders have one size, the shorter ones a last zero."""
-        sizes = tuple(-(-n // s) for n, s in zip(g.padded, g.stride, strict=True))
-        found = {}
+    def __init__(self, x: Values, g: Geometry, total: np.dtype[Any]) -> None:
+        x, self._g = bare(x, g) if g.mode != "zeros" else (x, g)
+        self._source, self._total = Source(x, self._g), total
+        self._plane = tuple(-(-n // s) for n, s in zip(g.padded, g.stride, strict=True))  # of all remainders alike
+        self._steps = tuple(prod(self._plane[axis + 1 :]) for axis in range(len(g.out)))
+        self._length = 1 + sum((n - 1) * step for n, step in zip(g.out, self._steps, strict=True))
+        self.block = max(1, BLOCK_BYTES // (self._length * total.itemsize))
+        size = min(self.block, g.groups)
         axes = zip(g.kernel, g.dilation, g.stride, strict=True)
-        for rest in product(*({t * d % s for t in range(k)} for k, d, s in axes)):  # those that a tap meets
-            part = padded[every(rest, g.stride)]
-            if part.shape[2:] != sizes:
-                part = np.pad(part, [(0, 0), (0, 0), *((0, n - m) for n, m in zip(sizes, part.shape[2:], strict=True))])
-            found[rest] = np.ascontiguousarray(part)
-        return _Rows(found, g)
+        rests = product(*({t * d % s for t in range(k)} for k, d, s in axes))  # those that a tap meets
+        self._planes = {rest: np.empty((1, size, 1, *self._plane), x.dtype) for rest in rests}
+        self._sums, self._products = np.empty((2, size, self._length), total)
 
-    @property
-    def _plane(self) -> tuple[int, ...]:
-        return next(iter(self._by_rest.values())).shape[2:]
+    def load(self, n: int, channels: slice) -> None:
+        """Read an image's planes of some channels."""
+        g = self._g
+        tile = Tile(channels, slice(n, n + 1), tuple(slice(0, count) for count in g.out))
+        for rest, planes in self._planes.items():
+            self._source.read(tile, rest, g.stride, planes[:, : channels.stop - channels.start])
 
-    def summed(self, n: int, channels: slice, weight: Values, total: np.dtype[Any]) -> Values:
+    def summed(self, weight: Values) -> Values:
         """Return Σ over taps of the shifted rows times the tap's weight (channels, *kernel): (channels, length)."""
-        sums = products = None
-        for tap in product(*map(range, self._g.kernel)):
-            seen = self._shifted(n, channels, tap)
-            if sums is None:
-                sums = np.multiply(seen, weight[(slice(None), *tap, None)], dtype=total)
-                products = np.empty_like(sums)
-            else:
-                np.multiply(seen, weight[(slice(None), *tap, None)], out=products, dtype=total)
+        sums: Values = self._sums[: len(weight)]
+        products = self._products[: len(weight)]
+        for number, tap in enumerate(product(*map(range, self._g.kernel))):
+            into = products if number else sums
+            np.multiply(self._shifted(tap, len(weight)), weight[(slice(None), *tap, None)], out=into, dtype=self._total)
+            if number:
                 sums += products
-        assert sums is not None
         return sums
 
-    def _shifted(self, n: int, channels: slice, tap: tuple[int, ...]) -> Values:
+    def _shifted(self, tap: tuple[int, ...], channels: int) -> Values:
         g = self._g
         places = [t * d for t, d in zip(tap, g.dilation, strict=True)]
         rest = tuple(at % s for at, s in zip(places, g.stride, strict=True))
         start = sum(at // s * step for at, s, step in zip(places, g.stride, self._steps, strict=True))
-        planes = self._by_rest[rest][n, channels]
-        rows: Values = planes.reshape(len(planes), -1)[:, start : start + self.length]
+        flat = self._planes[rest].reshape(len(self._planes[rest][0]), -1)
+        rows: Values = flat[:channels, start : start + self._length]
         return rows
 
-    def kept(self, sums: Values, out: tuple[int, ...]) -> Values:
+    def kept(self, sums: Values) -> Values:
         """Return (channels, *out) of sums (channels, length), a view."""
         steps = (step * sums.itemsize for step in self._steps)
-        return as_strided(sums, (len(sums), *out), (sums.strides[0], *steps), writeable=False)
+        return as_strided(sums, (len(sums), *self._g.out), (sums.strides[0], *steps), writeable=False)

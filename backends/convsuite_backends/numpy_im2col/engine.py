@@ -35,6 +35,7 @@ def conv(
     padding_mode: str = "zeros",
     groups: int = 1,
     flip: bool = False,
+    out: Values | None = None,
 ) -> Values:
     """Convolve, as frameworks mean it: y[n,o,p] = b[o] + Σ_c Σ_t x̂[n, c, p·stride + t·dilation] · w[o,c,t].
 
@@ -56,6 +57,8 @@ def conv(
         consecutive channels that see only each other; C_in for a depthwise convolution.
     flip
         reverse the kernel on every spatial axis: the convolution of mathematics.
+    out
+        an array of the result's shape and dtype to write into, of any strides; it must share no memory with x.
 
     Returns
     -------
@@ -82,7 +85,18 @@ def conv(
         flip=flip,
     )
     shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-    return forward(x, weight, shift, g, total, x.dtype)
+    return forward(x, weight, shift, g, total, _room(out, g, x.dtype))
+
+
+def _room(out: Values | None, g: Geometry, dtype: np.dtype[Any]) -> Values:
+    """Return what is written into. Raise ValueError or TypeError where what was given does not fit."""
+    if out is None:
+        return np.empty(g.out_shape, dtype)
+    if out.shape != g.out_shape:
+        raise ValueError(f"out must have the result's shape {g.out_shape}, not {out.shape}")
+    if out.dtype != dtype:
+        raise TypeError(f"out must have x's dtype {dtype}, not {out.dtype}")
+    return out
 
 
 @np.errstate(all="ignore")

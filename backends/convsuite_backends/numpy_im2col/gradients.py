@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import col2im, every, im2col, parts, tiles, workspace
+from convsuite_backends.numpy_im2col.columns import Columns, col2im, every, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import fold, pad
+from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.weights import flipped, matrix
 
@@ -67,7 +67,7 @@ def _dense_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.
     for here, inner in turned_geometries(g):
         taps = np.flip(turned[here], axis=tuple(range(3, turned.ndim)))
         flat = taps.reshape(g.groups * g.c_in, g.c_out, *inner.kernel)
-        padded[here] = forward(grad_output, flat, None, inner, total, total)
+        forward(grad_output, flat, None, inner, total, padded[here])
     return padded
 
 
@@ -109,11 +109,11 @@ INPUT_PATHS = (
 
 def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
     """Return the gradient of a convolution to its weight, (C_out, C_in / groups, *kernel), not yet rounded."""
-    seen, by_group, room = parts(pad(x, g), g), _by_group(grad_output, g), workspace(g, total)
+    by_group, lowered = _by_group(grad_output, g), Columns(x, g, total)
     found = np.zeros((g.groups, g.c_out, g.terms), total)
-    for tile in tiles(g, total.itemsize):
+    for tile in lowered.tiles:
         rows = _rows(by_group[tile.index], g, total)
-        found[tile.groups] += np.matmul(rows, im2col(seen, tile, g, room).swapaxes(1, 2))
+        found[tile.groups] += np.matmul(rows, lowered.of(tile).swapaxes(1, 2))
     return flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
 
 

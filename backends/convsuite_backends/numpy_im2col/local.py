@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import Part, Tile, col2im, im2col, parts, tiles, workspace
+from convsuite_backends.numpy_im2col.columns import Columns, Tile, col2im
 from convsuite_backends.numpy_im2col.engine import Gradients
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
-from convsuite_backends.numpy_im2col.padding import fold, pad
+from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
 Values = NDArray[Any]
@@ -61,13 +61,12 @@ def local_conv(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if bias is not None and bias.shape != g.out_shape[1:]:
         raise ValueError(f"bias must have shape {g.out_shape[1:]}, one value per output, not {bias.shape}")
-    y, seen, matrix = np.empty(g.out_shape, x.dtype), parts(pad(x, g), g), _matrix(weight, g, total)
-    room = workspace(g, total)
+    y, lowered, matrix = np.empty(g.out_shape, x.dtype), Columns(x, g, total), _matrix(weight, g, total)
     shift = np.zeros(y.shape[1:], total) if bias is None else bias.astype(total)
-    for tile in tiles(g, total.itemsize):
+    for tile in lowered.tiles:
         positions = _positions(tile)
         here = (tile.batch, *positions)
-        part = np.einsum("okp,knp->nop", _flat(matrix, tile), _columns(seen, tile, g, room)).reshape(y[here].shape)
+        part = np.einsum("okp,knp->nop", _flat(matrix, tile), _columns(lowered, tile)).reshape(y[here].shape)
         y[here] = round_to(part + shift[positions], y.dtype)
     return y
 
@@ -91,13 +90,13 @@ def local_conv_gradients(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
-    seen, matrix, room = parts(pad(x, g), g), _matrix(weight, g, total), workspace(g, total)
+    lowered, matrix = Columns(x, g, total), _matrix(weight, g, total)
     to_padded = np.zeros((g.batch, 1, g.c_in, *g.padded), total)
     to_matrix = np.zeros(matrix.shape, total)
-    for tile in tiles(g, total.itemsize):
+    for tile in lowered.tiles:
         grad = _flat(grad_output[tile.batch], tile).astype(total, copy=False)
         part = to_matrix[_positions(tile)]
-        part += np.einsum("knp,nop->okp", _columns(seen, tile, g, room), grad).reshape(part.shape)
+        part += np.einsum("knp,nop->okp", _columns(lowered, tile), grad).reshape(part.shape)
         columns = np.einsum("okp,nop->knp", _flat(matrix, tile), grad)
         col2im(columns.reshape(1, g.c_in, *g.kernel, *tile.positions), to_padded, tile, g)
     found = fold(to_padded[:, 0], g), to_matrix.reshape(weight.shape), grad_output.sum(axis=0, dtype=total)
@@ -109,9 +108,9 @@ def _matrix(weight: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:
     return weight.astype(dtype, copy=False).reshape(g.c_out, g.terms, *g.out)
 
 
-def _columns(seen: tuple[Part, ...], tile: Tile, g: Geometry, room: Values) -> Values:
+def _columns(lowered: Columns, tile: Tile) -> Values:
     """Return a tile's columns as (K, N, P)."""
-    columns = im2col(seen, tile, g, room)[0]
+    columns = lowered.of(tile)[0]
     found: Values = columns.reshape(len(columns), tile.positions[0], prod(tile.positions[1:]))
     return found
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.geometry import Geometry, meeting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convsuite_backends.numpy_im2col.columns import Tile
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -24,11 +29,63 @@ def pad(x: Values, g: Geometry) -> Values:
     return x
 
 
-def unpadded(x: Values, g: Geometry) -> tuple[Values, Geometry]:
-    """Return x and a geometry whose padding is of zeros that nobody has written, and crops nothing."""
-    if g.mode == "zeros" and all(low >= 0 and high >= 0 for low, high in g.pads):
-        return x, g
+def bare(x: Values, g: Geometry) -> tuple[Values, Geometry]:
+    """Return x with its padding, and the geometry that then has none."""
     return pad(x, g), replace(g, sizes=g.padded, pads=((0, 0),) * len(g.sizes), mode="zeros")
+
+
+class Source:
+    """An input that is read part by part, its padding with it: nothing is padded as a whole."""
+
+    def __init__(self, x: Values, g: Geometry) -> None:
+        self._x = x.reshape(g.batch, g.groups, g.c_in, *g.sizes)
+        self._g = g
+        self.bare = not any(map(any, g.pads))
+        shown = zip(g.sizes, g.pads, strict=True) if g.mode != "zeros" else ()
+        self._shown = [_shown(n, *pads, g.mode) for n, pads in shown]
+
+    def behind(self, tile: Tile) -> Values:
+        """Return what there is from a tile's first windows on, (batch, groups, C_in / groups, *rest), a view."""
+        starts = (slice(out.start * s, None) for out, s in zip(tile.out, self._g.stride, strict=True))
+        seen: Values = self._x[(tile.batch, tile.groups, slice(None), *starts)]
+        return seen
+
+    def read(self, tile: Tile, first: tuple[int, ...], steps: tuple[int, ...], into: Values) -> None:
+        """Fill (batch, groups, C_in / groups, *counts): on each axis so many positions, one every step.
+
+        `first` is counted from where a tile's first window begins.
+        """
+        g, part = self._g, self._x[tile.batch, tile.groups]
+        axes = zip(first, tile.out, g.stride, strict=True)
+        starts = [place + out.start * s for place, out, s in axes]
+        if self._shown:
+            for axis, (shown, start, step) in enumerate(zip(self._shown, starts, steps, strict=True), start=3):
+                part = part.take(shown[start : start + (into.shape[axis] - 1) * step + 1 : step], axis)
+            into[...] = part
+            return
+        here: list[slice] = []
+        there: list[slice] = []
+        for axis, (start, step, n, (low, _)) in enumerate(zip(starts, steps, g.sizes, g.pads, strict=True), start=3):
+            kept, met = meeting(start - low, step, into.shape[axis], n)
+            _clear_around(into, axis, kept)
+            here.append(kept)
+            there.append(met)
+        into[_last(here)] = part[_last(there)]
+
+
+def _last(axes: Sequence[slice]) -> Index:
+    """Return the index of a part along the last axes."""
+    return (..., *axes)
+
+
+def _clear_around(block: Values, axis: int, kept: slice) -> None:
+    """Set to 0 what lies before and behind a slice of an axis."""
+    before: Index = (*(slice(None),) * axis, slice(0, kept.start))
+    behind: Index = (*(slice(None),) * axis, slice(kept.stop, None))
+    if kept.start > 0:
+        block[before] = 0
+    if kept.stop < block.shape[axis]:
+        block[behind] = 0
 
 
 def fold(padded: Values, g: Geometry) -> Values:

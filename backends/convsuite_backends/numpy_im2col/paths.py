@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import depthwise, pointwise, shifted, tiled
+from convsuite_backends.numpy_im2col import depthwise, pointwise, tiled
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.weights import flipped
 
 Values = NDArray[Any]
-Forward = Callable[[Values, Values, Values | None, Geometry, np.dtype[Any], np.dtype[Any]], Values]
+Forward = Callable[[Values, Values, Values | None, Geometry, np.dtype[Any], Values], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Path:
     why: str  # where it suits
     suits: Callable[[Geometry], bool]
     told: Callable[[Geometry], str]  # the numbers that decide what it costs
-    forward: Forward  # (x, weight, shift, geometry, dtype of the sums, dtype) → (N, C_out, *out)
+    forward: Forward  # (x, weight, shift, geometry, dtype of the sums, y): y is written
 
 
 PATHS = (
@@ -44,13 +44,6 @@ PATHS = (
         depthwise.forward,
     ),
     Path(
-        "shifted columns",
-        "columns of the last axes serve all taps of the first: fewer copies than im2col",
-        shifted.suits,
-        shifted.told,
-        shifted.forward,
-    ),
-    Path(
         "im2col",
         "columns in tiles, a matrix product for each",
         lambda _: True,
@@ -65,11 +58,10 @@ def path_of(g: Geometry) -> Path:
     return next(path for path in PATHS if path.suits(g))
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return a convolution, (N, C_out, *out) in a dtype, summed in another, by the path that suits its geometry.
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> Values:
+    """Write a convolution, summed in a dtype, into y (N, C_out, *out) by the path that suits its geometry; return y.
 
     `shift` is the bias, (groups, C_out / groups, 1) in the dtype of the sums.
     """
-    return path_of(g).forward(x, flipped(weight, g), shift, g, total, dtype)
+    path_of(g).forward(x, flipped(weight, g), shift, g, total, y)
+    return y

@@ -22,12 +22,12 @@ def told(g: Geometry) -> str:
     return f"({g.c_out} × {g.terms}) · ({g.terms} × {prod(g.out)})" + (f", {often} times" if often > 1 else "")
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
+    """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
     columns = pad(x, g).astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
-    y = np.matmul(matrix(weight, g, total), columns)
+    at_once = y.reshape(g.batch, g.groups, g.c_out, -1) if y.dtype == total and y.flags.c_contiguous else None
+    found = np.matmul(matrix(weight, g, total), columns, out=at_once)
     if shift is not None:
-        y += shift
-    return round_to(y, dtype).reshape(g.out_shape)
+        found += shift
+    if at_once is None:
+        y[...] = round_to(found, y.dtype).reshape(g.out_shape)

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import im2col, parts, tiles, workspace
+from convsuite_backends.numpy_im2col.columns import Columns, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
 
@@ -24,21 +23,18 @@ def told(g: Geometry) -> str:
     return f"K = {g.terms}" + (f", tiles of {largest.size} positions" if largest else "")
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return the convolution of (N, C_in, *sizes) with a weight (C_out, C_in / groups, *kernel), (N, C_out, *out)."""
-    y, by_row = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype), matrix(weight, g, total)
-    by_group, seen, room = np.moveaxis(y, 0, 2), parts(pad(x, g), g), workspace(g, total)
-    for tile in tiles(g, total.itemsize):
-        columns, here = im2col(seen, tile, g, room), by_group[tile.index]
-        at_once = _side_by_side(here) if dtype == total else None
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
+    """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
+    by_row, lowered = matrix(weight, g, total), Columns(x, g, total)
+    by_group = np.moveaxis(y.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
+    for tile in lowered.tiles:
+        columns, here = lowered.of(tile), by_group[tile.index]
+        at_once = _side_by_side(here) if y.dtype == total and y.flags.c_contiguous else None
         part = np.matmul(by_row[tile.groups], columns, out=at_once)
         if shift is not None:
             part += shift[tile.groups]
         if at_once is None:
-            here[...] = round_to(part, dtype).reshape(here.shape)
-    return y.reshape(g.out_shape)
+            here[...] = round_to(part, y.dtype).reshape(here.shape)
 
 
 def _side_by_side(here: Values) -> Values | None:

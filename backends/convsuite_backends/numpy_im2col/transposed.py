@@ -112,7 +112,7 @@ def conv_transpose_gradients(
         x.shape, weight.shape, grad_output, stride=stride, dilation=dilation, padding=padding,
         output_padding=output_padding, groups=groups, flip=flip,
     )  # fmt: skip
-    to_x = forward(grad_output, weight, None, g, total, x.dtype)
+    to_x = forward(grad_output, weight, None, g, total, np.empty(x.shape, x.dtype))
     to_weight = weight_gradient(grad_output, x, g, total)
     to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=total)
     return Gradients(to_x, round_to(to_weight, x.dtype), round_to(to_bias, x.dtype))
@@ -137,7 +137,7 @@ def conv_transpose_grad_input(
         x_shape, weight.shape, grad_output, stride=stride, dilation=dilation, padding=padding,
         output_padding=output_padding, groups=groups, flip=flip,
     )  # fmt: skip
-    return forward(grad_output, weight, None, g, total, grad_output.dtype)
+    return forward(grad_output, weight, None, g, total, np.empty(x_shape, grad_output.dtype))
 
 
 @np.errstate(all="ignore")
