@@ -25,7 +25,7 @@ def told(g: Geometry) -> str:
 def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
     """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
     columns = pad(x, g).astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
-    at_once = y.reshape(g.batch, g.groups, g.c_out, -1) if y.dtype == total and y.flags.c_contiguous else None
+    at_once = y.reshape(g.batch, g.groups, g.c_out, prod(g.out)) if y.dtype == total and y.flags.c_contiguous else None
     found = np.matmul(matrix(weight, g, total), columns, out=at_once)
     if shift is not None:
         found += shift
