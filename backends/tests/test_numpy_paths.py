@@ -21,6 +21,7 @@ from convsuite_backends.numpy_im2col import (
 )
 from convsuite_backends.numpy_im2col.geometry import geometry
 from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.workspace import Workspace
 
 RNG = np.random.default_rng(0)
 FLOAT = np.dtype("float32")
@@ -67,7 +68,7 @@ def test_columns_are_what_the_windows_of_the_padded_input_see(rank, mode, tile_b
     monkeypatch.setattr(columns, "LEAST_POSITIONS", 1)
     for x, weight, options in geometries(rank, 2, 3, 2):
         g = geometry(x.shape, weight.shape, None, **(options | {"padding_mode": mode}))
-        due, lowered = columns.windows(pad(x, g), g), columns.Columns(x, g, FLOAT)
+        due, lowered = columns.windows(pad(x, g), g), columns.Columns(x, g, FLOAT, Workspace())
         for tile in lowered.tiles:
             index = (tile.groups, ..., tile.batch, *tile.out)
             plain = due[index].reshape(tile.groups.stop - tile.groups.start, g.terms, -1)
@@ -79,7 +80,7 @@ def test_how_columns_are_read():
         x = integers(1, 1, 20, 20)
         g = geometry(x.shape, (1, 1, *kernel), None, stride=stride, dilation=dilation, padding=padding,
                      padding_mode="zeros", groups=1, flip=False)  # fmt: skip
-        found = columns.Columns(x, g, FLOAT)
+        found = columns.Columns(x, g, FLOAT, Workspace())
         return found._taken_apart, found._read == found._tap_by_tap, found._buffer.size
 
     assert read((3, 3), 1) == (False, False, 22 * 22)

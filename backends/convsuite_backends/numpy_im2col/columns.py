@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
+from convsuite_backends.numpy_im2col.workspace import Workspace
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
-TILE_BYTES = 1 << 20  # columns held at once: what a core's own cache holds
+TILE_BYTES = 2 << 20  # columns held at once: about what a core's own caches hold
 LEAST_POSITIONS = 192  # of a tile: with fewer, a product reads the whole weight again for little
-WORKSPACE_BYTES = 8 << 20  # that LEAST_POSITIONS may take
+MOST_BYTES = 4 << 20  # that LEAST_POSITIONS may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Tile:
 def tiles(g: Geometry, itemsize: int) -> Iterator[Tile]:
     """Cut (groups, batch, *out) into tiles of TILE_BYTES of columns, or LEAST_POSITIONS, and at least one position."""
     column = max(1, g.terms * itemsize)
-    most = max(1, TILE_BYTES // column, min(LEAST_POSITIONS, WORKSPACE_BYTES // column))
+    most = max(1, TILE_BYTES // column, min(LEAST_POSITIONS, MOST_BYTES // column))
     return (Tile(groups, batch, tuple(out)) for groups, batch, *out in boxes((g.groups, g.batch, *g.out), most))
 
 
@@ -67,7 +68,7 @@ class Columns:
     dense. Where windows are so far spread that the buffer would be larger than the columns, taps are read one by one.
     """
 
-    def __init__(self, x: Values, g: Geometry, dtype: np.dtype[Any]) -> None:
+    def __init__(self, x: Values, g: Geometry, dtype: np.dtype[Any], room: Workspace) -> None:
         self._g = g
         self.tiles = tuple(tiles(g, dtype.itemsize))
         self._source = Source(x, g)
@@ -75,10 +76,10 @@ class Columns:
         size = held = 0
         if self.tiles:  # those that follow the first are alike, or what is left
             size, held = self.tiles[0].size * g.terms, prod(self._seen_shape(self.tiles[0], (0,) * len(g.kernel)))
-        self._room = np.empty(size, dtype)
+        self._room = room.take(size, dtype)
         self._direct = self._source.bare and not self._taken_apart  # windows are views of the input itself
         self._read = self._windows if self._direct or held <= size else self._tap_by_tap
-        self._buffer = np.empty(0 if self._direct or held > size else held, x.dtype)
+        self._buffer = room.take(0 if self._direct or held > size else held, x.dtype)
 
     def of(self, tile: Tile) -> Values:
         """Return a tile's columns (groups, K, positions); they are overwritten by the next tile's."""

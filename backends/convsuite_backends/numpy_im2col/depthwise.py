@@ -19,6 +19,7 @@ from convsuite_backends.numpy_im2col.columns import Tile
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source, bare
 from convsuite_backends.numpy_im2col.rounding import round_to
+from convsuite_backends.numpy_im2col.workspace import Workspace, workspace
 
 Values = NDArray[Any]
 BLOCK_BYTES = 128 << 10  # of sums; as much again of products, and of input
@@ -39,21 +40,22 @@ def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total:
     """Write the convolution of (N, C_in, *sizes) with a weight (C_out, 1, *kernel) into y, (N, C_out, *out)."""
     by_group, by_output = y.reshape(g.batch, g.groups, g.c_out, *g.out), weight.astype(total, copy=False)
     by_output = by_output.reshape(g.groups, g.c_out, *g.kernel)
-    rows = _Rows(x, g, total)
-    for n, start in product(range(g.batch), range(0, g.groups, rows.block)):
-        channels = slice(start, min(start + rows.block, g.groups))
-        rows.load(n, channels)
-        for output in range(g.c_out):
-            sums = rows.summed(by_output[channels, output])
-            if shift is not None:
-                sums += shift[channels, output]
-            by_group[n, channels, output] = round_to(rows.kept(sums), y.dtype)
+    with workspace().block() as room:
+        rows = _Rows(x, g, total, room)
+        for n, start in product(range(g.batch), range(0, g.groups, rows.block)):
+            channels = slice(start, min(start + rows.block, g.groups))
+            rows.load(n, channels)
+            for output in range(g.c_out):
+                sums = rows.summed(by_output[channels, output])
+                if shift is not None:
+                    sums += shift[channels, output]
+                by_group[n, channels, output] = round_to(rows.kept(sums), y.dtype)
 
 
 class _Rows:
     """Some planes as long rows, apart by the remainders of their positions where windows are strided."""
 
-    def __init__(self, x: Values, g: Geometry, total: np.dtype[Any]) -> None:
+    def __init__(self, x: Values, g: Geometry, total: np.dtype[Any], room: Workspace) -> None:
         x, self._g = bare(x, g) if g.mode != "zeros" else (x, g)
         self._source, self._total = Source(x, self._g), total
         self._plane = tuple(-(-n // s) for n, s in zip(g.padded, g.stride, strict=True))  # of all remainders alike
@@ -63,8 +65,8 @@ class _Rows:
         size = min(self.block, g.groups)
         axes = zip(g.kernel, g.dilation, g.stride, strict=True)
         rests = product(*({t * d % s for t in range(k)} for k, d, s in axes))  # those that a tap meets
-        self._planes = {rest: np.empty((1, size, 1, *self._plane), x.dtype) for rest in rests}
-        self._sums, self._products = np.empty((2, size, self._length), total)
+        self._planes = {rest: room.take((1, size, 1, *self._plane), x.dtype) for rest in rests}
+        self._sums, self._products = (room.take((size, self._length), total) for _ in range(2))
 
     def load(self, n: int, channels: slice) -> None:
         """Read an image's planes of some channels."""

@@ -16,6 +16,7 @@ from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.weights import flipped, matrix
+from convsuite_backends.numpy_im2col.workspace import workspace
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -86,8 +87,11 @@ def _scattered_gradient(weight: Values, grad_output: Values, g: Geometry, total:
     by_row, by_group = matrix(flipped(weight, g), g, total).swapaxes(1, 2), _by_group(grad_output, g)
     padded = np.zeros((g.batch, g.groups, g.c_in, *g.padded), total)
     for tile in tiles(g, total.itemsize):
-        columns = np.matmul(by_row[tile.groups], _rows(by_group[tile.index], g, total))
-        col2im(columns.reshape(columns.shape[0], g.c_in, *g.kernel, *tile.positions), padded, tile, g)
+        with workspace().block() as room:
+            groups: int = tile.groups.stop - tile.groups.start
+            columns = room.take((groups, g.terms, prod(tile.positions)), total)
+            np.matmul(by_row[tile.groups], _rows(by_group[tile.index], g, total), out=columns)
+            col2im(columns.reshape(groups, g.c_in, *g.kernel, *tile.positions), padded, tile, g)
     return padded.reshape(g.batch, g.groups * g.c_in, *g.padded)
 
 
@@ -109,11 +113,13 @@ INPUT_PATHS = (
 
 def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
     """Return the gradient of a convolution to its weight, (C_out, C_in / groups, *kernel), not yet rounded."""
-    by_group, lowered = _by_group(grad_output, g), Columns(x, g, total)
+    by_group = _by_group(grad_output, g)
     found = np.zeros((g.groups, g.c_out, g.terms), total)
-    for tile in lowered.tiles:
-        rows = _rows(by_group[tile.index], g, total)
-        found[tile.groups] += np.matmul(rows, lowered.of(tile).swapaxes(1, 2))
+    with workspace().block() as room:
+        lowered = Columns(x, g, total, room)
+        for tile in lowered.tiles:
+            rows = _rows(by_group[tile.index], g, total)
+            found[tile.groups] += np.matmul(rows, lowered.of(tile).swapaxes(1, 2))
     return flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
 
 

@@ -16,6 +16,7 @@ from convsuite_backends.numpy_im2col.engine import Gradients
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
 from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
+from convsuite_backends.numpy_im2col.workspace import workspace
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -61,13 +62,15 @@ def local_conv(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if bias is not None and bias.shape != g.out_shape[1:]:
         raise ValueError(f"bias must have shape {g.out_shape[1:]}, one value per output, not {bias.shape}")
-    y, lowered, matrix = np.empty(g.out_shape, x.dtype), Columns(x, g, total), _matrix(weight, g, total)
+    y, matrix = np.empty(g.out_shape, x.dtype), _matrix(weight, g, total)
     shift = np.zeros(y.shape[1:], total) if bias is None else bias.astype(total)
-    for tile in lowered.tiles:
-        positions = _positions(tile)
-        here = (tile.batch, *positions)
-        part = np.einsum("okp,knp->nop", _flat(matrix, tile), _columns(lowered, tile)).reshape(y[here].shape)
-        y[here] = round_to(part + shift[positions], y.dtype)
+    with workspace().block() as room:
+        lowered = Columns(x, g, total, room)
+        for tile in lowered.tiles:
+            positions = _positions(tile)
+            here = (tile.batch, *positions)
+            part = np.einsum("okp,knp->nop", _flat(matrix, tile), _columns(lowered, tile)).reshape(y[here].shape)
+            y[here] = round_to(part + shift[positions], y.dtype)
     return y
 
 
@@ -90,15 +93,17 @@ def local_conv_gradients(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if grad_output.shape != g.out_shape:
         raise ValueError(f"grad_output must have the output's shape {g.out_shape}, not {grad_output.shape}")
-    lowered, matrix = Columns(x, g, total), _matrix(weight, g, total)
+    matrix = _matrix(weight, g, total)
     to_padded = np.zeros((g.batch, 1, g.c_in, *g.padded), total)
     to_matrix = np.zeros(matrix.shape, total)
-    for tile in lowered.tiles:
-        grad = _flat(grad_output[tile.batch], tile).astype(total, copy=False)
-        part = to_matrix[_positions(tile)]
-        part += np.einsum("knp,nop->okp", _columns(lowered, tile), grad).reshape(part.shape)
-        columns = np.einsum("okp,nop->knp", _flat(matrix, tile), grad)
-        col2im(columns.reshape(1, g.c_in, *g.kernel, *tile.positions), to_padded, tile, g)
+    with workspace().block() as room:
+        lowered = Columns(x, g, total, room)
+        for tile in lowered.tiles:
+            grad = _flat(grad_output[tile.batch], tile).astype(total, copy=False)
+            part = to_matrix[_positions(tile)]
+            part += np.einsum("knp,nop->okp", _columns(lowered, tile), grad).reshape(part.shape)
+            columns = np.einsum("okp,nop->knp", _flat(matrix, tile), grad)
+            col2im(columns.reshape(1, g.c_in, *g.kernel, *tile.positions), to_padded, tile, g)
     found = fold(to_padded[:, 0], g), to_matrix.reshape(weight.shape), grad_output.sum(axis=0, dtype=total)
     return Gradients(*(round_to(a, x.dtype) for a in found))
 

@@ -13,6 +13,7 @@ from convsuite_backends.numpy_im2col.columns import Columns, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
+from convsuite_backends.numpy_im2col.workspace import workspace
 
 Values = NDArray[Any]
 
@@ -25,16 +26,18 @@ def told(g: Geometry) -> str:
 
 def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
     """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
-    by_row, lowered = matrix(weight, g, total), Columns(x, g, total)
+    by_row = matrix(weight, g, total)
     by_group = np.moveaxis(y.reshape(g.batch, g.groups, g.c_out, *g.out), 0, 2)
-    for tile in lowered.tiles:
-        columns, here = lowered.of(tile), by_group[tile.index]
-        at_once = _side_by_side(here) if y.dtype == total and y.flags.c_contiguous else None
-        part = np.matmul(by_row[tile.groups], columns, out=at_once)
-        if shift is not None:
-            part += shift[tile.groups]
-        if at_once is None:
-            here[...] = round_to(part, y.dtype).reshape(here.shape)
+    with workspace().block() as room:
+        lowered = Columns(x, g, total, room)
+        for tile in lowered.tiles:
+            columns, here = lowered.of(tile), by_group[tile.index]
+            at_once = _side_by_side(here) if y.dtype == total and y.flags.c_contiguous else None
+            part = np.matmul(by_row[tile.groups], columns, out=at_once)
+            if shift is not None:
+                part += shift[tile.groups]
+            if at_once is None:
+                here[...] = round_to(part, y.dtype).reshape(here.shape)
 
 
 def _side_by_side(here: Values) -> Values | None:
