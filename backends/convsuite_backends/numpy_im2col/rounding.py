@@ -12,16 +12,18 @@ Values = NDArray[Any]
 # int8: products below 2^14, so float64 sums are exact up to K = 2^39, and BLAS has no integers.
 # int32: sums wrap in int64 as they would in int32.
 ACCUMULATORS = {"float64": "float64", "float32": "float32", "float16": "float32", "int8": "float64", "int32": "int64"}
+# in whatever order of bytes
+_ACCUMULATORS = {np.dtype(order + np.dtype(k).str[1:]): np.dtype(v) for k, v in ACCUMULATORS.items() for order in "<>"}
 
 
 def accumulator(*operands: Values | None) -> np.dtype[Any]:
     """Return the dtype in which these operands' products are summed. Raise TypeError where there is none."""
-    names = [a.dtype.name for a in operands if a is not None]
-    if len(set(names)) > 1:
-        raise TypeError(f"operands must have one dtype, not {', '.join(names)}")
-    if names[0] not in ACCUMULATORS:
-        raise TypeError(f"dtype {names[0]} is none of {', '.join(ACCUMULATORS)}")
-    return np.dtype(ACCUMULATORS[names[0]])
+    first, *others = [a.dtype for a in operands if a is not None]
+    if any(other != first for other in others):
+        raise TypeError(f"operands must have one dtype, not {', '.join(d.name for d in (first, *others))}")
+    if first not in _ACCUMULATORS:
+        raise TypeError(f"dtype {first.name} is none of {', '.join(ACCUMULATORS)}")
+    return _ACCUMULATORS[first]
 
 
 def round_to(total: Values, dtype: np.dtype[Any]) -> Values:
