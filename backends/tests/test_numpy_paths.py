@@ -15,9 +15,7 @@ from convsuite_backends.numpy_im2col import (
     columns,
     conv,
     conv_gradients,
-    depthwise,
     gradients,
-    tiled,
 )
 from convsuite_backends.numpy_im2col.geometry import geometry
 from convsuite_backends.numpy_im2col.padding import pad
@@ -39,20 +37,6 @@ def geometries(rank, c_in, c_out, groups):
         weight = integers(c_out * groups, c_in, *kernel[:rank])
         options = {"stride": stride, "dilation": dilation, "padding": [pads] * rank, "padding_mode": "zeros"}
         yield x, weight, options | {"groups": groups, "flip": False}
-
-
-@pytest.mark.parametrize("rank", [1, 2, 3])
-def test_depthwise_gives_what_products_give(rank, monkeypatch):
-    for multiplier, block in product((1, 3), (128 << 10, 1)):
-        monkeypatch.setattr(depthwise, "BLOCK_BYTES", block)
-        for x, weight, options in geometries(rank, 1, multiplier, 4):
-            g = geometry(x.shape, weight.shape, None, **options)
-            bias = integers(4, multiplier, 1)
-            assert depthwise.suits(g)
-            plain, found = np.empty(g.out_shape, FLOAT), np.empty(g.out_shape, FLOAT)
-            tiled.forward(x, weight, bias, g, FLOAT, plain)
-            depthwise.forward(x, weight, bias, g, FLOAT, found)
-            np.testing.assert_array_equal(found, plain)
 
 
 def test_a_long_stride_of_a_depthwise_window_costs_no_more_than_its_taps():

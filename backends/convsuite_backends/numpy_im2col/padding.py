@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +26,6 @@ def pad(x: Values, g: Geometry) -> Values:
         if any(pads):
             x = x.take(_shown(n, *pads, g.mode), axis)
     return x
-
-
-def bare(x: Values, g: Geometry) -> tuple[Values, Geometry]:
-    """Return x with its padding, and the geometry that then has none."""
-    return pad(x, g), replace(g, sizes=g.padded, pads=((0, 0),) * len(g.sizes), mode="zeros")
 
 
 class Source:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import depthwise, pointwise, tiled
+from convsuite_backends.numpy_im2col import pointwise, tiled
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.weights import flipped
 
@@ -35,13 +35,6 @@ PATHS = (
         lambda g: g.pointwise,
         pointwise.told,
         pointwise.forward,
-    ),
-    Path(
-        "tap by tap",
-        "one input channel a group: a product is not worth its columns",
-        depthwise.suits,
-        depthwise.told,
-        depthwise.forward,
     ),
     Path(
         "im2col",
