@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from convsuite.algorithms import Fast
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -257,6 +259,8 @@ class Numerics:
         how often that happens for one output at most; None where it is not known (then: after every product).
     tf32
         products of operands rounded to 11 bits (NVIDIA tensor cores).
+    fast
+        a fast algorithm, `convsuite.algorithms.Winograd` or `Fft`: then its normwise bound holds instead of that of a sum.
     note
         why, in words, with a link where there is one.
     """
@@ -265,7 +269,13 @@ class Numerics:
     intermediate: str | None = None
     intermediate_roundings: int | None = None
     tf32: bool = False
+    fast: Fast | None = None
     note: str = ""
+
+    @property
+    def told(self) -> str:
+        """The note, and before it the name of a fast algorithm."""
+        return ": ".join(part for part in (self.fast.name if self.fast else "", self.note) if part)
 
     @property
     def narrowing(self) -> str:
@@ -273,7 +283,20 @@ class Numerics:
         often = f" at most {self.intermediate_roundings} times" if self.intermediate_roundings is not None else ""
         said = [f"partial sums rounded to {self.intermediate}{often}"] if self.intermediate else []
         said += ["products of operands rounded to 11 bits (TF32)"] if self.tf32 else []
+        said += [f"the normwise bound of {self.fast.name}"] if self.fast else []
         return ", ".join(said) + (f" ({self.note})" if said and self.note else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norms:
+    """How large all that a fast algorithm may mix up is, for each image and channel of a result.
+
+    Both sum over the channels c of a group; they have a result's shape, with 1 for each spatial axis. What is not
+    finite counts as 0, and what is smaller than numbers with all their bits as the smallest of those.
+    """
+
+    peak: NDArray[np.float64]  # Σ_c max|x_c|·Σ|w_c|
+    energy: NDArray[np.float64]  # Σ_c ‖x_c‖₂·‖w_c‖₂
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,13 +315,14 @@ class Expected:
     # gate 1 may apply: operands are integers and no quotient is rounded; for all elements or, broadcast, for each
     integral: bool | NDArray[np.bool_]
     sums: NDArray[np.float64] | None = None  # what partial sums may come to, where that is not the magnitude
+    norms: Norms | None = None  # where a fast algorithm may be declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the judge says of one answer. An index is in (N, C, *spatial) or weight order, from 0."""
 
-    gate: str  # exact, guaranteed, shape (an empty result), refusal, or none where nothing could be compared
+    gate: str  # exact, guaranteed, normwise (a fast algorithm's), shape (an empty result), refusal, or none where nothing could be compared
     right: bool
     message: str
     compared: int = 0
@@ -307,7 +331,7 @@ class Verdict:
     worst_index: tuple[int, ...] | None = None
     got: float | None = None
     expected: float | None = None
-    error_units: float = 0.0  # the worst |y − r| in units of u·B
+    error_units: float = 0.0  # the worst |y − r| in units of u·B; of a fast algorithm, of u·norm where that is more
     guaranteed_share: float = 0.0  # of gate 2's allowance, at the worst element
     expected_share: float = 0.0  # of gate 3's
     suspect: bool = False

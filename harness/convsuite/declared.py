@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from convsuite.algorithms import Fft, Winograd
 from convsuite.case import DTYPES, Level, Numerics, Support
 
 
@@ -29,4 +30,8 @@ def numerics(said: object) -> Numerics:
     roundings = said.intermediate_roundings
     if roundings is not None and (type(roundings) is not int or roundings < 0):
         raise ValueError(f"numerics counts roundings from 0 on, or None where it is not known, not {roundings!r}")
+    if said.fast is not None and not isinstance(said.fast, Winograd | Fft):
+        raise TypeError(f"numerics names a fast algorithm by convsuite.algorithms.Winograd or Fft, not {said.fast!r}")
+    if said.fast is not None and (said.intermediate is not None or said.tf32):
+        raise ValueError(f"there is no bound for {said.fast.name} with {replace(said, fast=None, note='').narrowing}")
     return replace(said, note=plain(said.note), tf32=bool(said.tf32))

@@ -11,7 +11,7 @@ import numpy as np
 from convsuite.case import Expected, Numerics, Verdict
 from convsuite.dtypes import round_to
 from convsuite.formats import FORMATS
-from convsuite.tolerance import Allowance, allowance
+from convsuite.tolerance import Allowance, allowance, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numeri
         return _refused(f"dtype {answer_dtype}, {dtype} was due")
     if answer.size == 0:
         return Verdict(gate="shape", right=True, message="no elements: the shape and the dtype are right")
-    return _compare(answer, expected, dtype, allowance(expected, dtype, numerics))
+    return _compare(answer, expected, dtype, allowance(expected, dtype, numerics), measure(expected, [numerics]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +47,14 @@ class _Compared:
     exact: NDArray[np.bool_]  # by gate 1
     error: Real  # |y − r|; infinite where one is a NaN or infinity and the other not
     units: Real  # of u·B
+    otherwise: str  # the gate of what is not exact
     guaranteed_share: Real
     expected_share: Real
     hollow: bool  # zeros would be within gate 2 as well: it shows nothing here
     void: bool  # and within gate 3
 
 
-def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance) -> Verdict:
+def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance, size: Real) -> Verdict:
     y = answer.astype(np.float64)
     special = np.isnan(expected.magnitude)  # an operand there is NaN or infinite: the answer is, too
     unchecked = ~special & ~allowed.checkable
@@ -67,7 +68,8 @@ def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allo
             unchecked=unchecked,
             exact=allowed.exact,
             error=error,
-            units=np.where(special, error, _ratio(error, _unit(dtype) * expected.magnitude)),
+            units=np.where(special, error, _ratio(error, _unit(dtype) * size)),
+            otherwise="normwise" if allowed.normwise else "guaranteed",
             guaranteed_share=np.where(special, error, _ratio(error, limit)),
             expected_share=np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected)),
             hollow=_zeros_pass(expected.value[~unchecked], np.where(special, -1.0, limit)[~unchecked]),
@@ -87,7 +89,7 @@ def _verdict(answer: NDArray[Any], expected: Expected, c: _Compared) -> Verdict:
     # wrong integers all have an infinite share: the largest error among them is the worst
     first = int(np.argmax(np.where(c.guaranteed_share == c.guaranteed_share.max(), c.error, -1.0)))
     worst = tuple(int(i) for i in np.unravel_index(first, c.error.shape))
-    gate = "none" if not compared else "exact" if bool(np.all(c.exact | c.unchecked)) else "guaranteed"
+    gate = "none" if not compared else "exact" if bool(np.all(c.exact | c.unchecked)) else c.otherwise
     suspect = bool(compared) and not count and float(c.expected_share.max()) > 1
     return Verdict(
         gate=gate,
@@ -173,7 +175,7 @@ def units_apart(
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
-        units = np.nan_to_num(_ratio(np.abs(a - b), _unit(dtype) * expected.magnitude), nan=inf, posinf=inf)
+        units = np.nan_to_num(_ratio(np.abs(a - b), _unit(dtype) * measure(expected, numerics)), nan=inf, posinf=inf)
         apart = np.where(both, units, np.where(_same_class(a, b), 0.0, inf))
         if np.isinf(apart).any():
             apart = np.where(_held(expected, dtype, numerics), apart, 0.0)

@@ -268,7 +268,7 @@ def _columns(o: Outcome) -> dict[str, object]:
         columns |= {"expected_share": f"{v.expected_share:.6g}", "suspect": v.suspect}
     if (n := o.numerics) is not None:
         columns |= {"accumulator": n.accumulator, "intermediate": n.intermediate, "tf32": str(n.tf32).lower()}
-        columns |= {"intermediate_roundings": n.intermediate_roundings, "numerics_note": n.note}
+        columns |= {"intermediate_roundings": n.intermediate_roundings, "numerics_note": n.told}
     return columns
 
 

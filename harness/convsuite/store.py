@@ -298,7 +298,7 @@ def _outcome_row(run: int, o: Outcome) -> tuple[Any, ...]:
         if v else (None,) * 10 + (0,)
     )  # fmt: skip
     n = o.numerics
-    arithmetic = (n.accumulator, n.intermediate, n.intermediate_roundings, int(n.tf32), n.note) if n else (None,) * 5
+    arithmetic = (n.accumulator, n.intermediate, n.intermediate_roundings, int(n.tf32), n.told) if n else (None,) * 5
     reproducible = None if o.reproducible is None else int(o.reproducible)
     return (
         run, o.case_id, o.operation, o.dtype, o.pass_.value, o.backend, o.device, o.status.value, o.support.level.value,

@@ -8,6 +8,9 @@ gate 1, exact
 gate 2, guaranteed
     |y − r| ≤ γ_{K+1}(u_a)·B + u_o·(|r| + γ_{K+1}(u_a)·B) + underflow, for any order, blocked or fused. Underflow costs
     at most one smallest subnormal of the accumulator for each product, and one of the output.
+    A declared fast algorithm has a normwise bound instead, proven in `convsuite.algorithms`: E = factor·norm in place of
+    γ_{K+1}(u_a)·B, with γ_2(u_a)·B beside it for a bias. It leaves no integer exact unless its coefficients are
+    fractions of a power of two and all that it meets on the way fits the accumulator.
 gate 3, expected
     8·√(log2 K)·u_a·B + √K·u_a·|r| plus the output's rounding: what real arithmetic stays below; above it an answer is
     suspect. The second part is for terms of one sign, added in turn: partial sums grow to |r| (Higham & Mary 2019).
@@ -21,10 +24,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convsuite.algorithms import Fast, NormBound
 from convsuite.case import Expected, Numerics
 from convsuite.formats import FORMATS, Format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
@@ -41,6 +47,7 @@ class Allowance:
     guaranteed: Real  # gate 2
     expected: Real  # gate 3
     checkable: NDArray[np.bool_]  # False where a partial sum may overflow
+    normwise: bool = False  # a fast algorithm's bound
 
 
 def gamma(k: float, u: float) -> float:
@@ -54,6 +61,8 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     `dtype` is the output's. A declared intermediate rounding narrows gate 1, and the range, to the sums that
     fit it and widens gate 2 by its own γ; TF32 widens gate 2 by 2·2^-11·B.
     """
+    if numerics.fast is not None:
+        return _normwise(expected, FORMATS[dtype], FORMATS[numerics.accumulator], numerics.fast)
     output, accumulator = FORMATS[dtype], FORMATS[numerics.accumulator]
     size, r, k = expected.magnitude, np.abs(expected.value), expected.terms + 1
     relative = gamma(k, accumulator.roundoff)
@@ -87,6 +96,48 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         # at a relative bound of 1 every answer down to 0 is within it, so that nothing can be said
         checkable=exact | (in_range & np.isfinite(guaranteed) & ((relative < 1) | (size == 0))),
     )
+
+
+def measure(expected: Expected, numerics: Sequence[Numerics]) -> Real:
+    """Return what errors are measured against, in units of u: B, or a fast algorithm's norm where that is more."""
+    fast = [n.fast for n in numerics if n.fast is not None]
+    with np.errstate(invalid="ignore"):
+        return np.maximum.reduce([expected.magnitude, *(_norm(expected, f.bound(0.0)) for f in fast)])
+
+
+def _normwise(expected: Expected, output: Format, accumulator: Format, fast: Fast) -> Allowance:
+    """Return the gates for a fast algorithm."""
+    bound = fast.bound(accumulator.roundoff)
+    size, r, norm = expected.magnitude, np.abs(expected.value), _norm(expected, bound)
+    # a product may underflow, and so may each step of the transforms behind it
+    lost = (expected.terms + bound.roundings) * bound.growth * accumulator.smallest_subnormal
+    with np.errstate(all="ignore"):
+        nothing = (size == 0) & (norm == 0)
+        off = bound.guaranteed * norm + gamma(2, accumulator.roundoff) * size
+        rest = output.roundoff * (r + off) + lost + output.smallest_subnormal
+        guaranteed = np.where(nothing, 0.0, off + rest)
+        usual = bound.expected * norm + _typical(bound.roundings, accumulator) * size
+        usual = usual + sqrt(bound.roundings) * accumulator.roundoff * r + rest
+        reached = bound.growth * norm + size
+        in_range = (reached <= accumulator.largest) & (r + guaranteed <= output.largest)
+        held = (bound.steps or inf) * reached <= 2.0**accumulator.bits
+        fits = held & (expected.value >= output.lowest) & (expected.value <= output.largest)
+    exact = fits & expected.integral
+    return Allowance(
+        exact=exact,
+        guaranteed=guaranteed,
+        expected=np.where(nothing, 0.0, np.minimum(usual, guaranteed)),
+        checkable=exact | (in_range & np.isfinite(guaranteed)),
+        normwise=True,
+    )
+
+
+def _norm(expected: Expected, bound: NormBound) -> Real:
+    """Return the norm that a bound is in, an element a result's; infinite where the operation has none."""
+    if expected.norms is None:
+        return np.full_like(expected.magnitude, inf)
+    norm: Real = getattr(expected.norms, bound.norm)
+    return np.broadcast_to(norm, expected.magnitude.shape)
 
 
 def _typical(k: int, summed: Format) -> float:

@@ -32,10 +32,12 @@ from convsuite_backends.numpy_im2col.transposed import (
     conv_transpose_grad_weight,
     conv_transpose_gradients,
 )
+from convsuite_backends.numpy_im2col.variants import NumpyIm2colFft, NumpyIm2colWinograd
 
 __all__ = [
     "Gradients",
     "NumpyIm2col",
+    "NumpyIm2colWinograd",
     "SeparableGradients",
     "adaptive_avg_pool",
     "adaptive_avg_pool_gradient",

@@ -8,18 +8,19 @@ every spatial axis, which is the convolution of mathematics. Every operation's m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from math import prod
+from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
-from convsuite.case import Case, Expected, Operand, Pass, Work
+from convsuite.case import Case, Expected, Norms, Operand, Pass, Work
 from convsuite.entry import ChannelsEntry, KernelEntry, PaddingMode, WeightedEntry
 from convsuite.errors import CaseError
-from convsuite.formats import FORMATS
+from convsuite.formats import FORMATS, is_integer
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, window
 from convsuite.operations.common import Common, bias_rules, gradient_rules, literal, rank_of
+from convsuite.operations.norms import norms
 from convsuite.operations.window import Axis
 
 if TYPE_CHECKING:
@@ -186,9 +187,41 @@ def reference(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Ex
     """
     from convsuite.arithmetic import evaluate
 
-    return evaluate(
+    expected = evaluate(
         lambda a, ops: value(case, ops, pass_, a), arrays, case.dtype, terms(case, pass_), read=case.read_by(pass_)
     )
+    return replace(expected, norms=_norms(case, arrays, pass_))
+
+
+def _norms(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Norms | None:
+    """Return what a fast algorithm's bound is in; None where no backend has one.
+
+    That is the gradient to the weight, and one to an input whose positions a padding mode shows several times.
+    """
+    import numpy as np
+
+    if pass_ not in (Pass.FORWARD, Pass.GRAD_INPUT) or is_integer(case.dtype):
+        return None
+    if case.padding.mode != "zeros" and pass_ is Pass.GRAD_INPUT:
+        return None
+    x, w, *rest = (np.asarray(a, dtype=np.float64) for a in arrays)
+    seen, c_out, c_in = (x if pass_ is Pass.FORWARD else rest[-1]), case.out_channels, case.input_shape[1]
+    by_group = w.reshape(case.groups, c_out // case.groups, c_in // case.groups, prod(case.kernel))
+    if pass_ is Pass.GRAD_INPUT:
+        by_group = by_group.swapaxes(1, 2)
+    rows = seen.reshape(seen.shape[0], case.groups, seen.shape[1] // case.groups, prod(seen.shape[2:]))
+    found = norms(rows, by_group, case.dtype, case.rank)
+    # a padding mode shows a position again, which adds to the norm over all that is seen
+    shown = prod(_most_shown(axis) for axis in _grid(case)) if pass_ is Pass.FORWARD else 1
+    return replace(found, energy=found.energy * sqrt(shown))
+
+
+def _most_shown(axis: Axis) -> int:
+    """Return how often a padded axis shows the position that it shows most; 1 at least."""
+    import numpy as np
+
+    shown = np.array(axis.shown, dtype=np.int64)
+    return max(1, int(np.bincount(shown[shown >= 0], minlength=1).max()))
 
 
 def value(case: ConvCase, arrays: Sequence[Real], pass_: Pass, arithmetic: Arithmetic) -> Real:

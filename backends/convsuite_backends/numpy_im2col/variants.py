@@ -1,0 +1,101 @@
+"""The engine with a fast algorithm for the convolutions that it suits; all else is the plain engine's."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite import algorithms
+from convsuite.case import Pass
+from convsuite.formats import FORMATS, is_integer
+from convsuite_backends.numpy_im2col import engine, winograd
+from convsuite_backends.numpy_im2col.arrays import options
+from convsuite_backends.numpy_im2col.backend import NumpyIm2col
+from convsuite_backends.numpy_im2col.geometry import Geometry, geometry
+from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
+
+if TYPE_CHECKING:
+    from convsuite.case import Case, Numerics
+    from convsuite.operations.conv import ConvCase
+
+Values = NDArray[Any]
+
+
+class _FastConvolutions(NumpyIm2col):
+    """What the variants share: where their algorithm comes in, and that its bound is declared just there."""
+
+    @abstractmethod
+    def _forward(
+        self, x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+    ) -> Values:
+        """Compute as `engine.forward` does."""
+
+    @abstractmethod
+    def _input_gradient(self, weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+        """Compute as `engine.input_gradient` does."""
+
+    @abstractmethod
+    def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
+        """Return the algorithm that computes a geometry in floats of a size, or None where the plain engine does."""
+
+    def numerics(self, case: Case, pass_: Pass) -> Numerics:
+        """Declare the algorithm of a pass that it computes."""
+        declared = super().numerics(case, pass_)
+        if case.operation != "conv" or is_integer(case.dtype):
+            return declared
+        g: Geometry | None = _geometry(case)  # type: ignore[arg-type]
+        if pass_ is Pass.GRAD_INPUT and g is not None:
+            g = engine.turned(g)
+        if g is None or pass_ not in (Pass.FORWARD, Pass.GRAD_INPUT):
+            return declared
+        return replace(declared, fast=self._algorithm(g, FORMATS[declared.accumulator].itemsize))
+
+    def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
+        """Compute as `engine.conv` does."""
+        total = accumulator(x, weight, bias)
+        g = geometry(x.shape, weight.shape, None if bias is None else bias.shape, **options(case))
+        if total.kind != "f" or x.dtype.kind != "f":
+            return super().conv(case, x, weight, bias)
+        shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
+        with np.errstate(all="ignore"):
+            return self._forward(x, weight, shift, g, total, x.dtype)
+
+    def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
+        """Compute as `engine.conv_gradients` does."""
+        grad_output = rest[-1]
+        to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=accumulator(grad_output))
+        return (
+            self.conv_grad_input(case, x, weight, grad_output),
+            self.conv_grad_weight(case, x, weight, grad_output),
+            round_to(to_bias, x.dtype),
+        )
+
+    def conv_grad_input(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Values:
+        """Compute as `engine.conv_grad_input` does."""
+        total, grad_output = accumulator(weight, rest[-1]), rest[-1]
+        g = geometry(x.shape, weight.shape, None, **options(case))
+        if total.kind != "f" or x.dtype.kind != "f" or grad_output.shape != g.out_shape:
+            return super().conv_grad_input(case, x, weight, grad_output)
+        with np.errstate(all="ignore"):
+            return round_to(self._input_gradient(weight, grad_output, g, total), grad_output.dtype)
+
+
+class NumpyIm2colWinograd(_FastConvolutions):
+    """The engine with Winograd's minimal filtering for 3×3 windows."""
+
+    _forward, _input_gradient = staticmethod(winograd.forward), staticmethod(winograd.input_gradient)
+
+    def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
+        how = winograd.plan(g, itemsize)
+        if how is None:
+            return None
+        return algorithms.Winograd(tile=(how.m,) * 2, kernel=g.kernel, channels=g.c_in)
+
+
+def _geometry(case: ConvCase) -> Geometry:
+    return geometry(case.input_shape, case.weight_shape, None, **options(case))

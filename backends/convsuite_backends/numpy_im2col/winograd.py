@@ -1,0 +1,249 @@
+"""Winograd's minimal filtering: 3×3 windows, dense and of stride 1, in tiles of 4×4 or 2×2 outputs.
+
+An output tile is Aᵀ[Σ_c (G w_c Gᵀ) ⊙ (Bᵀ d_c B)]A with d_c the (m + 2)×(m + 2) inputs that it sees: (m + 2)² products for
+m² outputs where the definition takes 9·m². A transform of both axes at once is one matrix product with the Kronecker
+product of its matrix with itself, over all tiles of many channels; the products in the middle are (m + 2)² matrix
+products of (C_out, C) by (C, tiles).
+
+Source: Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. Its error has a bound of its own,
+`convsuite.algorithms.Winograd`. An operand that is NaN or infinite would spread over its tiles, and so would what
+overflows in a transform: an answer that is not finite everywhere is thus computed again, by the plain engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite_backends.numpy_im2col import engine
+from convsuite_backends.numpy_im2col.columns import boxes
+from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.rounding import round_to
+
+Values = NDArray[Any]
+TAPS = 3  # on each axis
+WORKSPACE_BYTES = 8 << 20
+GATHERED_BYTES = 512 << 10  # of tiles as they are cut out of the input, and of the input that they are cut out of
+LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than they save
+LEAST_TILES = 16  # held at once, and of output channels as many: with fewer, a product reads a whole operand for little
+
+# (A, G, B) of F(2, 3) at the points 0, 1, −1, ∞ and of F(4, 3) at 0, ±1, ±2, ∞
+MATRICES = {
+    2: (
+        np.array([[1, 1, 1, 0], [0, 1, -1, 1]]),
+        np.array([[-1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+        np.array([[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]),
+    ),
+    4: (
+        np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+        np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
+        np.array(
+            [
+                [4, 0, -5, 0, 1, 0],
+                [0, -4, -4, 1, 1, 0],
+                [0, 4, -4, -1, 1, 0],
+                [0, -2, -1, 2, 1, 0],
+                [0, 2, -1, -2, 1, 0],
+                [0, 4, 0, -5, 0, 1],
+            ]
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a convolution is cut up: what is held at once fits WORKSPACE_BYTES."""
+
+    m: int  # outputs of a tile on each axis
+    tiles: int  # held at once, transformed, with all their channels
+    outputs: int  # channels whose transformed weights are held at once
+    gathered: int  # channels that are cut into tiles at once
+
+    @property
+    def seen(self) -> int:
+        """Input positions of a tile on each axis."""
+        return self.m + TAPS - 1
+
+
+def plan(g: Geometry, itemsize: int) -> Plan | None:
+    """Return how to compute a convolution, or None where the plain engine does (docs/engine.md has measurements)."""
+    dense = g.kernel == (TAPS, TAPS) and set(g.stride) == set(g.dilation) == {1}
+    if not dense or min(g.c_in, g.c_out) < LEAST_CHANNELS or not g.batch or min(g.out) < 2:
+        return None
+    m = 4 if min(g.out) > 4 else 2
+    column = (m + TAPS - 1) ** 2 * itemsize  # bytes of one channel of one tile
+    count = g.batch * prod(-(-n // m) for n in g.out)
+    room = WORKSPACE_BYTES - 2 * GATHERED_BYTES
+    # transformed inputs, transformed weights, and what they make, which goes through three arrays
+    outputs = tiles = 0
+    for outputs in (g.c_out, *(n for n in (128, 64, 32, LEAST_TILES) if n < g.c_out)):
+        tiles = (room // column - outputs * g.c_in) // (g.c_in + 3 * outputs)
+        if tiles >= min(count, 4 * outputs, 96):
+            break
+    if tiles < min(count, LEAST_TILES):
+        return None
+    tiles = min(tiles, count)
+    return Plan(m=m, tiles=tiles, outputs=outputs, gathered=max(1, min(g.c_in, GATHERED_BYTES // (column * tiles))))
+
+
+def forward(
+    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+) -> Values:
+    """Return a convolution as `engine.forward` does, by Winograd's filtering where it pays."""
+    how = plan(g, total.itemsize)
+    if how is None:
+        return engine.forward(x, weight, shift, g, total, dtype)
+    taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS)
+    y = _filtered(x, taps[..., ::-1, ::-1] if g.flip else taps, shift, g, how, total, dtype)
+    return engine.forward(x, weight, shift, g, total, dtype) if y is None else y
+
+
+def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient to the input as `engine.input_gradient` does: a convolution with the weight turned round."""
+    inner = engine.turned(g)
+    how = None if inner is None else plan(inner, total.itemsize)
+    if inner is None or how is None:
+        return engine.input_gradient(weight, grad_output, g, total)
+    taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS).swapaxes(1, 2)
+    y = _filtered(grad_output, taps if g.flip else taps[..., ::-1, ::-1], None, inner, how, total, total)
+    return engine.input_gradient(weight, grad_output, g, total) if y is None else y
+
+
+def _filtered(
+    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], dtype: np.dtype[Any]
+) -> Values | None:
+    """Return the convolution with taps (groups, C_out / groups, C, 3, 3), or None where it is not finite everywhere."""
+    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
+    seen = _Padded.of(x, g)
+    room = _Room(g, how, total)
+    for group in range(g.groups):
+        weights = _Weights(taps[group], how, room)
+        for part in boxes((g.batch, *(-(-n // how.m) for n in g.out)), how.tiles):
+            columns = room.transformed(seen, group, part)
+            for outputs, matrix in weights:
+                made = room.made(matrix, columns, part)
+                if not np.isfinite(made).all():
+                    return None
+                batch, *places = part
+                here = y[(batch, group, outputs, *(slice(how.m * at.start, how.m * at.stop) for at in places))]
+                here = here.swapaxes(0, 1)
+                made = made[(..., *(slice(n) for n in here.shape[2:]))]
+                if shift is not None:
+                    made += shift[group, outputs, :, None, None]
+                here[...] = round_to(made, dtype)
+    return y.reshape(g.out_shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Padded:
+    """An input, and the zeros around it, of which any box can be copied."""
+
+    x: Values  # (N, groups, C, H, W)
+    low: tuple[int, int]
+
+    @staticmethod
+    def of(x: Values, g: Geometry) -> _Padded:
+        """Take the input as it lies where the padding is of zeros."""
+        low = tuple(low for low, _ in g.pads)
+        if g.mode != "zeros":
+            x, low = pad(x, g), (0, 0)
+        return _Padded(x.reshape(g.batch, g.groups, g.c_in, *x.shape[2:]), (low[0], low[1]))
+
+    def copy(self, into: Values, group: int, channels: slice, batch: slice, start: tuple[int, ...]) -> None:
+        """Copy a box that begins at `start` into (C, N, rows, columns); what lies outside is 0."""
+        inner: list[slice] = []
+        outer: list[slice] = []
+        whole = True
+        for begin, low, n, length in zip(start, self.low, self.x.shape[3:], into.shape[2:], strict=True):
+            first, last = max(0, low - begin), min(length, n + low - begin)
+            outer.append(slice(first, max(first, last)))
+            inner.append(slice(first + begin - low, max(first, last) + begin - low))
+            whole &= first == 0 and last == length
+        if not whole:
+            into[...] = 0
+        into[(..., *outer)] = self.x[(batch, group, channels, *inner)].swapaxes(0, 1)
+
+
+class _Room:
+    """The arrays that all parts of a convolution use one after another."""
+
+    def __init__(self, g: Geometry, how: Plan, total: np.dtype[Any]) -> None:
+        self.how, self.total, self.channels = how, total, g.c_in
+        a, filters, b = MATRICES[how.m]
+        self._back, self._filters, self._there = (np.kron(each, each).astype(total) for each in (a, filters, b))
+        points = how.seen**2
+        self._columns = np.empty(points * g.c_in * how.tiles, total)
+        self._weights = np.empty(points * how.outputs * g.c_in, total)
+        self._products = np.empty(points * how.outputs * how.tiles, total)
+        self._tiles = np.empty(how.m**2 * how.outputs * how.tiles, total)
+        self._made = np.empty_like(self._tiles)
+        self._cut = np.empty(points * how.gathered * how.tiles, total)
+
+    def weights(self, taps: Values) -> Values:
+        """Return (G w Gᵀ) of taps (C_out, C, 3, 3): (points, C_out, C)."""
+        outputs, channels = taps.shape[:2]
+        into = self._weights[: len(self._filters) * outputs * channels].reshape(-1, outputs * channels)
+        rows = taps.astype(self.total, copy=False).reshape(-1, TAPS * TAPS)
+        return np.matmul(self._filters, rows.T, out=into).reshape(-1, outputs, channels)
+
+    def transformed(self, seen: _Padded, group: int, part: tuple[slice, ...]) -> Values:
+        """Return (Bᵀ d B) of a box of tiles (N, rows, columns) of all channels: (points, C, tiles)."""
+        how, points = self.how, len(self._there)
+        batch, *places = part
+        sizes = tuple(at.stop - at.start for at in part)
+        count = prod(sizes)
+        into = self._columns[: points * self.channels * count].reshape(points, -1)
+        start = tuple(how.m * at.start for at in places)
+        lengths = tuple(how.m * n + TAPS - 1 for n in sizes[1:])
+        for first in range(0, self.channels, how.gathered):
+            channels = slice(first, min(first + how.gathered, self.channels))
+            box = np.empty((channels.stop - first, sizes[0], *lengths), self.total)
+            seen.copy(box, group, channels, batch, start)
+            np.matmul(self._there, self._gathered(box, sizes).T, out=into[:, first * count : channels.stop * count])
+        return into.reshape(points, self.channels, count)
+
+    def _gathered(self, box: Values, sizes: tuple[int, ...]) -> Values:
+        """Return the tiles of a box (C, N, rows, columns) as rows (C · N · tiles, points); they overlap."""
+        how, (c, n, row, item) = self.how, box.strides
+        runs = np.dtype((np.void, how.seen * item))  # a tile's row is copied as one item
+        shape = (box.shape[0], *sizes, how.seen)
+        tiles = np.ndarray(shape, runs, box, strides=(c, n, how.m * row, how.m * item, row))
+        cut = self._cut[: prod(shape) * how.seen].reshape(-1, how.seen * how.seen)
+        np.copyto(cut.view(runs).reshape(shape), tiles)
+        return cut
+
+    def made(self, matrix: Values, columns: Values, part: tuple[slice, ...]) -> Values:
+        """Return Aᵀ[matrix · columns]A as (C_out, N, rows, columns) of whole tiles."""
+        how, points = self.how, len(columns)
+        sizes = tuple(at.stop - at.start for at in part)
+        outputs, count = matrix.shape[1], columns.shape[2]
+        products = self._products[: points * outputs * count].reshape(points, outputs, count)
+        np.matmul(matrix, columns, out=products)
+        tiles = self._tiles[: how.m**2 * outputs * count].reshape(-1, how.m**2)
+        np.matmul(products.reshape(points, -1).T, self._back.T, out=tiles)
+        runs = np.dtype((np.void, how.m * self.total.itemsize))
+        made = self._made[: tiles.size]
+        rows = made.view(runs).reshape(outputs, sizes[0], sizes[1], how.m, sizes[2])
+        np.copyto(rows, tiles.view(runs).reshape(outputs, *sizes, how.m).swapaxes(3, 4))
+        return made.reshape(outputs, sizes[0], sizes[1] * how.m, sizes[2] * how.m)
+
+
+class _Weights:
+    """One group's weights, transformed: once where there is room for all, else anew for each part of the tiles."""
+
+    def __init__(self, taps: Values, how: Plan, room: _Room) -> None:
+        self._taps, self._room = taps, room
+        self._slices = [slice(at, min(at + how.outputs, len(taps))) for at in range(0, len(taps), how.outputs)]
+        self._whole = room.weights(taps) if len(self._slices) == 1 else None
+
+    def __iter__(self) -> Any:
+        """Yield output channels and their matrices (points, C_out, C)."""
+        for outputs in self._slices:
+            yield outputs, self._room.weights(self._taps[outputs]) if self._whole is None else self._whole
