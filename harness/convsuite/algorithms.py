@@ -41,8 +41,8 @@ class Winograd:
 
     An output tile is Aᵀ[Σ_c (G w_c Gᵀ) ⊙ (Bᵀ d_c B)]A, with the matrices of the Toom–Cook construction at the points
     0, 1, −1, 2, −2 and ∞. Source: Barabasz, Anderson, Soodhalter, Gregg, "Error analysis and improving the accuracy of
-    Winograd convolution for deep neural networks", ACM TOMS 46(4), 2020; theirs is the componentwise analysis of section
-    3, here with γ_s instead of terms of first order, and with the norms max|d| and Σ|w|:
+    Winograd convolution for deep neural networks", ACM TOMS 46(4), 2020; theirs is the componentwise analysis, here
+    with γ_s instead of terms of first order, and with the norms max|d| and Σ|w|:
 
         |ŷ − y| ≤ γ_s · |Aᵀ| [Σ_c (|G||w_c||Gᵀ|) ⊙ (|Bᵀ||d_c||B|)] |A| ≤ γ_s · g · Σ_c max|x_c| · Σ_t|w_ct|
 
@@ -101,8 +101,8 @@ class Fft:
     That is Theorem 24.2 of Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., with the constant
     of these factors: a pass of factor R is a matrix with entries of modulus 1 and of norm √R, of whose modulus the norm
     is R; each entry suffers a complex product (2√2·u), a weight that is off by 5u at most, log₂R complex additions (u
-    each), and for R = 8 a product by (1 ± i)/√2 (3√2·u), which makes √R·(…) ≤ 16·log₂R roundoffs a pass, terms of second
-    order included.
+    each), and for R = 8 a product by (1 ± i)/√2 (3√2·u), which makes √R·(…) ≤ 16·log₂R roundoffs a pass, terms of
+    second order included.
 
     Then with A = (1 + φ)²·(1 + √2·γ_{2C}) the products' sum P̂ is off by Σ_f|δP_f| ≤ N·(A − 1)·E, where
     E = Σ_c ‖x_c‖₂·‖w_c‖₂ (Cauchy–Schwarz over the frequencies, and Parseval), which is (A − 1)·E in each output. The

@@ -260,7 +260,7 @@ class Numerics:
     tf32
         products of operands rounded to 11 bits (NVIDIA tensor cores).
     fast
-        a fast algorithm, `convsuite.algorithms.Winograd` or `Fft`: then its normwise bound holds instead of that of a sum.
+        a fast algorithm, `convsuite.algorithms.Winograd` or `Fft`: its normwise bound then holds in place of a sum's.
     note
         why, in words, with a link where there is one.
     """
@@ -322,7 +322,8 @@ class Expected:
 class Verdict:
     """What the judge says of one answer. An index is in (N, C, *spatial) or weight order, from 0."""
 
-    gate: str  # exact, guaranteed, normwise (a fast algorithm's), shape (an empty result), refusal, or none where nothing could be compared
+    # exact, guaranteed, normwise (of a fast algorithm), shape (an empty result), refusal; none: nothing was compared
+    gate: str
     right: bool
     message: str
     compared: int = 0

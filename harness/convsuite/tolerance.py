@@ -8,9 +8,9 @@ gate 1, exact
 gate 2, guaranteed
     |y − r| ≤ γ_{K+1}(u_a)·B + u_o·(|r| + γ_{K+1}(u_a)·B) + underflow, for any order, blocked or fused. Underflow costs
     at most one smallest subnormal of the accumulator for each product, and one of the output.
-    A declared fast algorithm has a normwise bound instead, proven in `convsuite.algorithms`: E = factor·norm in place of
-    γ_{K+1}(u_a)·B, with γ_2(u_a)·B beside it for a bias. It leaves no integer exact unless its coefficients are
-    fractions of a power of two and all that it meets on the way fits the accumulator.
+    A declared fast algorithm has a normwise bound instead, proven in `convsuite.algorithms`: factor·norm in place of
+    γ_{K+1}(u_a)·B, with γ_2(u_a)·B beside it for a bias. It leaves integers exact only where its coefficients are
+    fractions of a power of two and all that there is on the way fits the accumulator.
 gate 3, expected
     8·√(log2 K)·u_a·B + √K·u_a·|r| plus the output's rounding: what real arithmetic stays below; above it an answer is
     suspect. The second part is for terms of one sign, added in turn: partial sums grow to |r| (Higham & Mary 2019).

@@ -37,6 +37,7 @@ from convsuite_backends.numpy_im2col.variants import NumpyIm2colFft, NumpyIm2col
 __all__ = [
     "Gradients",
     "NumpyIm2col",
+    "NumpyIm2colFft",
     "NumpyIm2colWinograd",
     "SeparableGradients",
     "adaptive_avg_pool",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convsuite import algorithms
 from convsuite.case import Pass
 from convsuite.formats import FORMATS, is_integer
-from convsuite_backends.numpy_im2col import engine, winograd
+from convsuite_backends.numpy_im2col import engine, fourier, winograd
 from convsuite_backends.numpy_im2col.arrays import options
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.geometry import Geometry, geometry
@@ -46,7 +46,7 @@ class _FastConvolutions(NumpyIm2col):
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare the algorithm of a pass that it computes."""
         declared = super().numerics(case, pass_)
-        if case.operation != "conv" or is_integer(case.dtype):
+        if case.operation not in ("conv", "depthwise_conv") or is_integer(case.dtype):
             return declared
         g: Geometry | None = _geometry(case)  # type: ignore[arg-type]
         if pass_ is Pass.GRAD_INPUT and g is not None:
@@ -84,6 +84,18 @@ class _FastConvolutions(NumpyIm2col):
         with np.errstate(all="ignore"):
             return round_to(self._input_gradient(weight, grad_output, g, total), grad_output.dtype)
 
+    depthwise_conv, depthwise_conv_gradients, depthwise_conv_grad_input = conv, conv_gradients, conv_grad_input
+
+
+class NumpyIm2colFft(_FastConvolutions):
+    """The engine with Fourier transforms for large windows."""
+
+    _forward, _input_gradient = staticmethod(fourier.forward), staticmethod(fourier.input_gradient)
+
+    def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
+        how = fourier.plan(g, itemsize)
+        return how and algorithms.Fft(size=how.size, kernel=g.kernel, channels=g.c_in)
+
 
 class NumpyIm2colWinograd(_FastConvolutions):
     """The engine with Winograd's minimal filtering for 3×3 windows."""
@@ -92,9 +104,7 @@ class NumpyIm2colWinograd(_FastConvolutions):
 
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
         how = winograd.plan(g, itemsize)
-        if how is None:
-            return None
-        return algorithms.Winograd(tile=(how.m,) * 2, kernel=g.kernel, channels=g.c_in)
+        return how and algorithms.Winograd(tile=(how.m,) * 2, kernel=g.kernel, channels=g.c_in)
 
 
 def _geometry(case: ConvCase) -> Geometry:

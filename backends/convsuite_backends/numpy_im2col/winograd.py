@@ -1,9 +1,9 @@
 """Winograd's minimal filtering: 3×3 windows, dense and of stride 1, in tiles of 4×4 or 2×2 outputs.
 
-An output tile is Aᵀ[Σ_c (G w_c Gᵀ) ⊙ (Bᵀ d_c B)]A with d_c the (m + 2)×(m + 2) inputs that it sees: (m + 2)² products for
-m² outputs where the definition takes 9·m². A transform of both axes at once is one matrix product with the Kronecker
-product of its matrix with itself, over all tiles of many channels; the products in the middle are (m + 2)² matrix
-products of (C_out, C) by (C, tiles).
+An output tile is Aᵀ[Σ_c (G w_c Gᵀ) ⊙ (Bᵀ d_c B)]A with d_c the (m + 2)×(m + 2) inputs that it sees: (m + 2)² products
+for m² outputs where the definition takes 9·m². A transform of both axes at once is one matrix product with the
+Kronecker product of its matrix with itself, over all tiles of many channels; the products in the middle are (m + 2)²
+matrix products of (C_out, C) by (C, tiles).
 
 Source: Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. Its error has a bound of its own,
 `convsuite.algorithms.Winograd`. An operand that is NaN or infinite would spread over its tiles, and so would what
@@ -13,7 +13,6 @@ overflows in a transform: an answer that is not finite everywhere is thus comput
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from convsuite_backends.numpy_im2col import engine
 from convsuite_backends.numpy_im2col.columns import boxes
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.padded import Padded
 from convsuite_backends.numpy_im2col.rounding import round_to
 
 Values = NDArray[Any]
@@ -121,7 +120,7 @@ def _filtered(
 ) -> Values | None:
     """Return the convolution with taps (groups, C_out / groups, C, 3, 3), or None where it is not finite everywhere."""
     y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
-    seen = _Padded.of(x, g)
+    seen = Padded.of(x, g)
     room = _Room(g, how, total)
     for group in range(g.groups):
         weights = _Weights(taps[group], how, room)
@@ -139,36 +138,6 @@ def _filtered(
                     made += shift[group, outputs, :, None, None]
                 here[...] = round_to(made, dtype)
     return y.reshape(g.out_shape)
-
-
-@dataclass(frozen=True, slots=True)
-class _Padded:
-    """An input, and the zeros around it, of which any box can be copied."""
-
-    x: Values  # (N, groups, C, H, W)
-    low: tuple[int, int]
-
-    @staticmethod
-    def of(x: Values, g: Geometry) -> _Padded:
-        """Take the input as it lies where the padding is of zeros."""
-        low = tuple(low for low, _ in g.pads)
-        if g.mode != "zeros":
-            x, low = pad(x, g), (0, 0)
-        return _Padded(x.reshape(g.batch, g.groups, g.c_in, *x.shape[2:]), (low[0], low[1]))
-
-    def copy(self, into: Values, group: int, channels: slice, batch: slice, start: tuple[int, ...]) -> None:
-        """Copy a box that begins at `start` into (C, N, rows, columns); what lies outside is 0."""
-        inner: list[slice] = []
-        outer: list[slice] = []
-        whole = True
-        for begin, low, n, length in zip(start, self.low, self.x.shape[3:], into.shape[2:], strict=True):
-            first, last = max(0, low - begin), min(length, n + low - begin)
-            outer.append(slice(first, max(first, last)))
-            inner.append(slice(first + begin - low, max(first, last) + begin - low))
-            whole &= first == 0 and last == length
-        if not whole:
-            into[...] = 0
-        into[(..., *outer)] = self.x[(batch, group, channels, *inner)].swapaxes(0, 1)
 
 
 class _Room:
@@ -193,7 +162,7 @@ class _Room:
         rows = taps.astype(self.total, copy=False).reshape(-1, TAPS * TAPS)
         return np.matmul(self._filters, rows.T, out=into).reshape(-1, outputs, channels)
 
-    def transformed(self, seen: _Padded, group: int, part: tuple[slice, ...]) -> Values:
+    def transformed(self, seen: Padded, group: int, part: tuple[slice, ...]) -> Values:
         """Return (Bᵀ d B) of a box of tiles (N, rows, columns) of all channels: (points, C, tiles)."""
         how, points = self.how, len(self._there)
         batch, *places = part
@@ -205,7 +174,7 @@ class _Room:
         for first in range(0, self.channels, how.gathered):
             channels = slice(first, min(first + how.gathered, self.channels))
             box = np.empty((channels.stop - first, sizes[0], *lengths), self.total)
-            seen.copy(box, group, channels, batch, start)
+            seen.copy(box.swapaxes(0, 1), (batch, group, channels), start)
             np.matmul(self._there, self._gathered(box, sizes).T, out=into[:, first * count : channels.stop * count])
         return into.reshape(points, self.channels, count)
 

@@ -1,0 +1,149 @@
+"""Convolution by Fourier transforms: for large windows, dense and of stride 1.
+
+A tile's transform times the conjugate of the weight's is the transform of their cross-correlation, of which the
+positions that do not wrap round are kept (overlap-save): a tile of N positions gives N − kernel + 1 outputs on each
+axis. Sizes are powers of two, which the error bound `convsuite.algorithms.Fft` is for. NumPy 2 transforms float32 in
+float32; before, it did so in float64.
+
+A NaN or an infinity spreads over its tile, and so does what overflows: an answer that is not finite everywhere is
+computed again, by the plain engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convsuite_backends.numpy_im2col import engine
+from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.padded import Padded
+from convsuite_backends.numpy_im2col.rounding import round_to
+
+Values = NDArray[Any]
+WORKSPACE_BYTES = 8 << 20
+LEAST_TAPS = 1024  # with fewer, transforms cost more than matrix products
+LEAST_TAPS_DEPTHWISE = 196  # and than taps, one after another
+SPARE = 4  # a tile is this much longer than the kernel, where there is so much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a convolution is cut up: what is held at once fits WORKSPACE_BYTES."""
+
+    size: tuple[int, ...]  # of the transforms, on each axis
+    groups: int  # held at once
+    outputs: int  # channels of a group whose transformed weights are held at once
+
+
+def plan(g: Geometry, itemsize: int) -> Plan | None:
+    """Return how to compute a convolution, or None where the plain engine does (docs/engine.md has measurements)."""
+    least = LEAST_TAPS_DEPTHWISE if g.c_in == 1 and g.groups > 1 else LEAST_TAPS
+    if max(*g.stride, *g.dilation) > 1 or prod(g.kernel) < least or not prod(g.out_shape):
+        return None
+    if any(n < k for n, k in zip(g.out, g.kernel, strict=True)):
+        return None
+    axes = zip(g.padded, g.kernel, strict=True)
+    size = tuple(1 << (min(n, SPARE * k) - 1).bit_length() for n, k in axes)
+    plane = prod(size) * (itemsize if NATIVE else 8)
+    planes = WORKSPACE_BYTES // (plane + plane // 8)  # half a spectrum is a little more than half
+    # transformed weights; tiles, before, between and behind their transform; products, and their way back
+    outputs = min(g.c_out, (planes - 4 * g.c_in) // (g.c_in + 5))
+    if outputs < 1:
+        return None
+    return Plan(
+        size=size, groups=max(1, min(g.groups, planes // (outputs * (g.c_in + 5) + 4 * g.c_in))), outputs=outputs
+    )
+
+
+def forward(
+    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+) -> Values:
+    """Return a convolution as `engine.forward` does, by transforms where they pay."""
+    how = plan(g, total.itemsize)
+    y = None
+    if how is not None:
+        taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel)
+        y = _convolved(x, _turned(taps, g) if g.flip else taps, shift, g, how, total, dtype)
+    return engine.forward(x, weight, shift, g, total, dtype) if y is None else y
+
+
+def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
+    """Return the gradient to the input as `engine.input_gradient` does: a convolution with the weight turned round."""
+    inner = engine.turned(g)
+    how = None if inner is None else plan(inner, total.itemsize)
+    y = None
+    if inner is not None and how is not None:
+        taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
+        y = _convolved(grad_output, taps if g.flip else _turned(taps, g), None, inner, how, total, total)
+    return engine.input_gradient(weight, grad_output, g, total) if y is None else y
+
+
+def _turned(taps: Values, g: Geometry) -> Values:
+    return np.flip(taps, tuple(range(3, 3 + len(g.kernel))))
+
+
+def _convolved(
+    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], dtype: np.dtype[Any]
+) -> Values | None:
+    """Return the convolution with taps (groups, C_out / groups, C, *kernel), or None where it is not all finite."""
+    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
+    seen = Padded.of(x, g)
+    steps = [n - k + 1 for n, k in zip(how.size, g.kernel, strict=True)]
+    starts = list(product(*(range(0, n, step) for n, step in zip(g.out, steps, strict=True))))
+    for groups, outputs in product(_blocks(g.groups, how.groups), _blocks(g.c_out, how.outputs)):
+        spectrum = _weights(taps[groups, outputs], how, total)
+        for n, start in product(range(g.batch), starts):
+            tile = _tile(seen, (n, groups, slice(None)), start, how, total)
+            made = _made(tile, spectrum, how)
+            here = y[(n, groups, outputs, *(slice(a, a + step) for a, step in zip(start, steps, strict=True)))]
+            kept = made[(..., *(slice(length) for length in here.shape[2:]))]
+            if not np.isfinite(kept).all():
+                return None
+            if shift is not None:
+                kept = kept + shift[groups, outputs].reshape(*kept.shape[:2], *(1,) * len(steps))
+            here[...] = round_to(kept, dtype)
+    return y.reshape(g.out_shape)
+
+
+def _blocks(n: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def _weights(taps: Values, how: Plan, total: np.dtype[Any]) -> Values:
+    """Return the conjugate spectra of (groups, C_out / groups, C, *kernel)."""
+    half = (*how.size[:-1], how.size[-1] // 2 + 1)
+    found = np.empty((*taps.shape[:3], *half), np.result_type(total if NATIVE else np.float64, np.complex64))
+    for output in range(taps.shape[1]):
+        np.conjugate(_spectrum(taps[:, output].astype(total, copy=False), how), out=found[:, output])
+    return found
+
+
+def _tile(seen: Padded, index: tuple[Any, ...], start: tuple[int, ...], how: Plan, total: np.dtype[Any]) -> Values:
+    """Return the spectra (groups, C, *frequencies) of a tile of an image."""
+    groups = index[1].stop - index[1].start
+    box = np.empty((groups, seen.x.shape[2], *how.size), total)
+    seen.copy(box, index, start)
+    return _spectrum(box, how)
+
+
+def _spectrum(array: Values, how: Plan) -> Values:
+    rank = len(how.size)
+    return np.fft.rfftn(array, s=how.size, axes=tuple(range(-rank, 0)))
+
+
+def _made(tile: Values, weights: Values, how: Plan) -> Values:
+    """Return Σ_c of tile times weights, brought back: (groups, C_out / groups, *size)."""
+    total = weights[:, :, 0] * tile[:, None, 0]
+    part = np.empty_like(total)
+    for channel in range(1, tile.shape[1]):
+        np.multiply(weights[:, :, channel], tile[:, None, channel], out=part)
+        total += part
+    return np.fft.irfftn(total, s=how.size, axes=tuple(range(-len(how.size), 0)))
+
+
+NATIVE = np.fft.rfft(np.zeros(2, np.float32)).dtype == np.complex64
