@@ -15,6 +15,7 @@ from functools import lru_cache
 from math import inf, log2, prod, sqrt
 
 POINTS = (0, 1, -1, 2, -2)  # at which Winograd's polynomials are evaluated: the first outputs + taps − 2 of them
+MOST_POSITIONS = 1 << 20  # of a Fourier transform
 STAGE = 16  # roundoffs of a stage of a Fourier transform, see Fft
 
 
@@ -126,8 +127,8 @@ class Fft:
 
     def __post_init__(self) -> None:
         _check(self.size, self.kernel, self.channels)
-        if any(n & (n - 1) for n in self.size):
-            raise ValueError(f"the bound is for transforms of powers of two, not {_sizes(self.size)}")
+        if any(n & (n - 1) for n in self.size) or prod(self.size) > MOST_POSITIONS:
+            raise ValueError(f"the bound is for transforms of powers of two, 2^20 at most, not {_sizes(self.size)}")
 
     @property
     def name(self) -> str:

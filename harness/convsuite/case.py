@@ -292,7 +292,7 @@ class Norms:
     """How large all that a fast algorithm may mix up is, for each image and channel of a result.
 
     Both sum over the channels c of a group; they have a result's shape, with 1 for each spatial axis. What is not
-    finite counts as 0, and what is smaller than numbers with all their bits as the smallest of those.
+    finite counts as 0, and what is so small that transforms of it would underflow as what is just large enough.
     """
 
     peak: NDArray[np.float64]  # Σ_c max|x_c|·Σ|w_c|

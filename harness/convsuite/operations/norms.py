@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     Real = NDArray[Any]
 
-SMALLEST = 2.0**10  # in smallest normal numbers; below, a transform's values underflow, which costs as much as rounding
+# in smallest normal numbers: below, what underflows in a transform may cost as much as all that is rounded. Winograd's
+# scales a weight by 1/36 at least; Fourier's has √N values to each of the input's, and N is 2^20 at most.
+LEAST_PEAK, LEAST_ENERGY = 2.0**6, 2.0**10
 
 
 def norms(seen: Real, weight: Real, dtype: str, rank: int) -> Norms:
@@ -20,13 +22,13 @@ def norms(seen: Real, weight: Real, dtype: str, rank: int) -> Norms:
 
     They have the shape (N, C_out, 1, …) with `rank` spatial axes.
     """
-    floor = FORMATS["float64" if dtype == "float64" else "float32"].smallest_normal * SMALLEST
-    (x_most, _, x_root), (_, w_sum, w_root) = (_of_channels(a, floor) for a in (seen, weight))
+    smallest = FORMATS["float64" if dtype == "float64" else "float32"].smallest_normal
+    (x_most, _, x_root), (_, w_sum, w_root) = (_of_channels(a, smallest) for a in (seen, weight))
     shape = (seen.shape[0], weight.shape[0] * weight.shape[1], *(1,) * rank)
     return Norms(peak=_combined(x_most, w_sum).reshape(shape), energy=_combined(x_root, w_root).reshape(shape))
 
 
-def _of_channels(array: Real, floor: float) -> tuple[Real, Real, Real]:
+def _of_channels(array: Real, smallest: float) -> tuple[Real, Real, Real]:
     """Return max|a|, Σ|a| and ‖a‖₂ over the last axis."""
     import numpy as np
 
@@ -34,8 +36,19 @@ def _of_channels(array: Real, floor: float) -> tuple[Real, Real, Real]:
     most = size.max(axis=-1, initial=0.0)
     scaled = size / np.where(most == 0, 1.0, most)[..., None]  # no square of it underflows to nothing, or overflows
     root = most * np.sqrt(np.square(scaled, out=scaled).sum(axis=-1))
-    most, total, root = (np.where(a == 0, 0.0, np.maximum(a, floor)) for a in (most, size.sum(axis=-1), root))
-    return most, total, root
+    total = size.sum(axis=-1)
+    return (
+        _at_least(smallest * LEAST_PEAK, most),
+        _at_least(smallest * LEAST_PEAK, total),
+        _at_least(smallest * LEAST_ENERGY, root),
+    )
+
+
+def _at_least(least: float, values: Real) -> Real:
+    """Raise what is not 0."""
+    import numpy as np
+
+    return np.where(values == 0, 0.0, np.maximum(values, least))
 
 
 def _combined(of_x: Real, of_w: Real) -> Real:
