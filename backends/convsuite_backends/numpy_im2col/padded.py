@@ -38,7 +38,7 @@ class Padded:
             last = max(first, last)
             outer.append(slice(first, last))
             inner.append(slice(first + begin - low, last + begin - low))
-        source = self.x[(*index, *inner)]
-        if source.shape != into.shape:
-            into[...] = 0
-        into[(..., *outer)] = source
+        for axis, kept in enumerate(outer, start=into.ndim - len(outer)):
+            for outside in (slice(0, kept.start), slice(kept.stop, None)):
+                into[(slice(None),) * axis + (outside,)] = 0
+        into[(..., *outer)] = self.x[(*index, *inner)]

@@ -29,8 +29,11 @@ Values = NDArray[Any]
 TAPS = 3  # on each axis
 WORKSPACE_BYTES = 8 << 20
 GATHERED_BYTES = 512 << 10  # of tiles as they are cut out of the input, and of the input that they are cut out of
+SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS multiplies matrices as they lie, without packing them
 LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than they save
-LEAST_TILES = 16  # held at once, and of output channels as many: with fewer, a product reads a whole operand for little
+# held at once: with fewer a product reads a whole operand for little, with more it no longer fits a core's own cache
+LEAST_OUTPUTS, MOST_OUTPUTS = 8, 32
+LEAST_TILES, MOST_TILES = 24, 192
 
 # (A, G, B) of F(2, 3) at the points 0, 1, −1, ∞ and of F(4, 3) at 0, ±1, ±2, ∞
 MATRICES = {
@@ -77,19 +80,31 @@ def plan(g: Geometry, itemsize: int) -> Plan | None:
     if not dense or min(g.c_in, g.c_out) < LEAST_CHANNELS or not g.batch or min(g.out) < 2:
         return None
     m = 4 if min(g.out) > 4 else 2
-    column = (m + TAPS - 1) ** 2 * itemsize  # bytes of one channel of one tile
-    count = g.batch * prod(-(-n // m) for n in g.out)
-    room = WORKSPACE_BYTES - 2 * GATHERED_BYTES
-    # transformed inputs, transformed weights, and what they make, which goes through three arrays
-    outputs = tiles = 0
-    for outputs in (g.c_out, *(n for n in (128, 64, 32, LEAST_TILES) if n < g.c_out)):
-        tiles = (room // column - outputs * g.c_in) // (g.c_in + 3 * outputs)
-        if tiles >= min(count, 4 * outputs, 96):
-            break
-    if tiles < min(count, LEAST_TILES):
+    column = (m + TAPS - 1) ** 2 * itemsize  # bytes of one channel of one tile, transformed
+    cut = _cut(g, g.batch * prod(-(-n // m) for n in g.out), (WORKSPACE_BYTES - 2 * GATHERED_BYTES) // column)
+    if cut is None:
         return None
-    tiles = min(tiles, count)
+    tiles, outputs = cut
     return Plan(m=m, tiles=tiles, outputs=outputs, gathered=max(1, min(g.c_in, GATHERED_BYTES // (column * tiles))))
+
+
+def _cut(g: Geometry, count: int, room: int) -> tuple[int, int] | None:
+    """Return (tiles, outputs) held at once with room for so many columns of `count` tiles; None where it is too little.
+
+    Inputs take C·tiles columns, weights C·outputs; what they make goes through three arrays, two of them smaller.
+    """
+
+    def most(held: int) -> int:
+        return (room - held * g.c_in) // (g.c_in + 2 * held)
+
+    if most(count) >= min(LEAST_OUTPUTS, g.c_out):  # inputs are all held, and each weight is transformed once
+        return count, min(g.c_out, MOST_OUTPUTS, most(count))
+    if most(g.c_out) >= LEAST_TILES:  # weights are, and each input is
+        return min(count, MOST_TILES, most(g.c_out)), g.c_out
+    for outputs in (MOST_OUTPUTS, MOST_OUTPUTS // 2):  # neither: the weights are transformed for each part of the tiles
+        if most(outputs) >= LEAST_TILES:
+            return most(outputs), outputs
+    return None
 
 
 def forward(
@@ -145,8 +160,9 @@ class _Room:
 
     def __init__(self, g: Geometry, how: Plan, total: np.dtype[Any]) -> None:
         self.how, self.total, self.channels = how, total, g.c_in
-        a, filters, b = MATRICES[how.m]
-        self._back, self._filters, self._there = (np.kron(each, each).astype(total) for each in (a, filters, b))
+        # each with the order in memory with which it is multiplied fastest
+        a, filters, b = (np.kron(each, each).astype(total) for each in MATRICES[how.m])
+        self._back, self._filters, self._there = a.T, filters, np.asfortranarray(b)
         points = how.seen**2
         self._columns = np.empty(points * g.c_in * how.tiles, total)
         self._weights = np.empty(points * how.outputs * g.c_in, total)
@@ -160,7 +176,9 @@ class _Room:
         outputs, channels = taps.shape[:2]
         into = self._weights[: len(self._filters) * outputs * channels].reshape(-1, outputs * channels)
         rows = taps.astype(self.total, copy=False).reshape(-1, TAPS * TAPS)
-        return np.matmul(self._filters, rows.T, out=into).reshape(-1, outputs, channels)
+        for piece in _pieces(len(rows), self._filters.size):
+            np.matmul(self._filters, np.ascontiguousarray(rows[piece].T), out=into[:, piece])
+        return into.reshape(-1, outputs, channels)
 
     def transformed(self, seen: Padded, group: int, part: tuple[slice, ...]) -> Values:
         """Return (Bᵀ d B) of a box of tiles (N, rows, columns) of all channels: (points, C, tiles)."""
@@ -175,7 +193,9 @@ class _Room:
             channels = slice(first, min(first + how.gathered, self.channels))
             box = np.empty((channels.stop - first, sizes[0], *lengths), self.total)
             seen.copy(box.swapaxes(0, 1), (batch, group, channels), start)
-            np.matmul(self._there, self._gathered(box, sizes).T, out=into[:, first * count : channels.stop * count])
+            rows, here = self._gathered(box, sizes), into[:, first * count : channels.stop * count]
+            for piece in _pieces(len(rows), self._there.size):
+                np.matmul(self._there, rows[piece].T, out=here[:, piece])
         return into.reshape(points, self.channels, count)
 
     def _gathered(self, box: Values, sizes: tuple[int, ...]) -> Values:
@@ -196,12 +216,20 @@ class _Room:
         products = self._products[: points * outputs * count].reshape(points, outputs, count)
         np.matmul(matrix, columns, out=products)
         tiles = self._tiles[: how.m**2 * outputs * count].reshape(-1, how.m**2)
-        np.matmul(products.reshape(points, -1).T, self._back.T, out=tiles)
+        columns = products.reshape(points, -1)
+        for piece in _pieces(len(tiles), self._back.size):
+            np.matmul(columns[:, piece].T, self._back, out=tiles[piece])
         runs = np.dtype((np.void, how.m * self.total.itemsize))
         made = self._made[: tiles.size]
         rows = made.view(runs).reshape(outputs, sizes[0], sizes[1], how.m, sizes[2])
         np.copyto(rows, tiles.view(runs).reshape(outputs, *sizes, how.m).swapaxes(3, 4))
         return made.reshape(outputs, sizes[0], sizes[1] * how.m, sizes[2] * how.m)
+
+
+def _pieces(n: int, multiplications: int) -> list[slice]:
+    """Cut n rows, each with so many multiplications, into small products."""
+    step = SMALL_PRODUCT // multiplications
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 class _Weights:
