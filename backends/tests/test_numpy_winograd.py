@@ -40,7 +40,12 @@ def both(x, weight, bias, g):
     """Return the answers of both engines, forward and to the input."""
     grad = real(*g.out_shape, dtype=x.dtype)
     for module in (winograd, engine):
-        yield module.forward(x, weight, bias, g, x.dtype, x.dtype), module.input_gradient(weight, grad, g, x.dtype)
+        with np.errstate(all="ignore"):
+            y, gradient = (
+                module.forward(x, weight, bias, g, x.dtype, x.dtype),
+                module.input_gradient(weight, grad, g, x.dtype),
+            )
+        yield y, gradient
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -69,7 +74,6 @@ def test_padding_modes(mode):
     x, weight, bias, g = problem(plane=(9, 7), padding=((2, 1), (0, 3)), padding_mode=mode)
     y, due = (module.forward(x, weight, bias, g, x.dtype, x.dtype) for module in (winograd, engine))
     np.testing.assert_allclose(y, due, rtol=0, atol=1e-11)
-    assert WINOGRAD.numerics is not None
     assert engine.turned(g) is None
 
 
@@ -186,14 +190,14 @@ def verdict(write, m, dtype="float32", fill_="normal"):
 @pytest.mark.parametrize("which", range(3))
 def test_a_wrong_coefficient_is_caught(write, monkeypatch, m, which):
     assert verdict(write, m).right
-    found = 0
     for at in zip(*np.nonzero(winograd.MATRICES[m][which]), strict=True):
         planted = [matrix.astype(float) for matrix in winograd.MATRICES[m]]
-        planted[which][at] *= 1.25
-        monkeypatch.setitem(winograd.MATRICES, m, tuple(planted))
-        found += not verdict(write, m).right
-        monkeypatch.undo()
-    assert found == np.count_nonzero(winograd.MATRICES[m][which])
+        for twice in (False, True):
+            planted[which][at] *= 1.25 if not twice else 1.6
+            monkeypatch.setitem(winograd.MATRICES, m, tuple(planted))
+            found = verdict(write, m)
+            assert not found.right or (found.suspect and not twice), (at, twice, found.guaranteed_share)
+            monkeypatch.undo()
 
 
 @pytest.mark.parametrize("m", [2, 4])

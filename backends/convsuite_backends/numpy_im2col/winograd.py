@@ -28,7 +28,9 @@ from convsuite_backends.numpy_im2col.rounding import round_to
 Values = NDArray[Any]
 TAPS = 3  # on each axis
 WORKSPACE_BYTES = 8 << 20
-GATHERED_BYTES = 512 << 10  # of tiles as they are cut out of the input, and of the input that they are cut out of
+GATHERED_BYTES = (
+    512 << 10
+)  # of tiles as they are cut out, of the input that they are cut out of, and of all that is small
 SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS multiplies matrices as they lie, without packing them
 LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than they save
 # held at once: with fewer a product reads a whole operand for little, with more it no longer fits a core's own cache
@@ -81,7 +83,7 @@ def plan(g: Geometry, itemsize: int) -> Plan | None:
         return None
     m = 4 if min(g.out) > 4 else 2
     column = (m + TAPS - 1) ** 2 * itemsize  # bytes of one channel of one tile, transformed
-    cut = _cut(g, g.batch * prod(-(-n // m) for n in g.out), (WORKSPACE_BYTES - 2 * GATHERED_BYTES) // column)
+    cut = _cut(g, g.batch * prod(-(-n // m) for n in g.out), (WORKSPACE_BYTES - 3 * GATHERED_BYTES) // column)
     if cut is None:
         return None
     tiles, outputs = cut
