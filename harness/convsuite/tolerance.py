@@ -102,7 +102,8 @@ def measure(expected: Expected, numerics: Sequence[Numerics]) -> Real:
     """Return what errors are measured against, in units of u: B, or a fast algorithm's norm where that is more."""
     fast = [n.fast for n in numerics if n.fast is not None]
     with np.errstate(invalid="ignore"):
-        return np.maximum.reduce([expected.magnitude, *(_norm(expected, f.bound(0.0)) for f in fast)])
+        most: Real = np.maximum.reduce([expected.magnitude, *(_norm(expected, f.bound(0.0)) for f in fast)])
+    return most
 
 
 def _normwise(expected: Expected, output: Format, accumulator: Format, fast: Fast) -> Allowance:

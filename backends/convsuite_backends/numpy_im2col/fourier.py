@@ -11,6 +11,7 @@ computed again, by the plain engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -100,14 +101,19 @@ def _convolved(
         for n, start in product(range(g.batch), starts):
             tile = _tile(seen, (n, groups, slice(None)), start, how, total)
             made = _made(tile, spectrum, how)
-            here = y[(n, groups, outputs, *(slice(a, a + step) for a, step in zip(start, steps, strict=True)))]
-            kept = made[(..., *(slice(length) for length in here.shape[2:]))]
+            here = y[_box((n, groups, outputs), start, steps)]
+            kept = made[_box((slice(None),) * 2, (0,) * len(steps), here.shape[2:])]
             if not np.isfinite(kept).all():
                 return None
             if shift is not None:
                 kept = kept + shift[groups, outputs].reshape(*kept.shape[:2], *(1,) * len(steps))
             here[...] = round_to(kept, dtype)
     return y.reshape(g.out_shape)
+
+
+def _box(index: tuple[Any, ...], start: tuple[int, ...], sizes: Sequence[int]) -> tuple[Any, ...]:
+    """Return an index with a box of the last axes behind it."""
+    return (*index, *(slice(a, a + n) for a, n in zip(start, sizes, strict=True)))
 
 
 def _blocks(n: int, step: int) -> list[slice]:

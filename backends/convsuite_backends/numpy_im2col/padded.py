@@ -30,8 +30,8 @@ class Padded:
 
     def copy(self, into: Values, index: tuple[Any, ...], start: tuple[int, ...]) -> None:
         """Copy a box that begins at padded positions `start`; `index` says of which images, groups and channels."""
-        inner: list[slice] = []
-        outer: list[slice] = []
+        inner: list[Any] = []
+        outer: list[Any] = []
         sizes = zip(start, self.low, self.x.shape[3:], into.shape[-len(start) :], strict=True)
         for begin, low, n, length in sizes:
             first, last = max(0, low - begin), min(length, n + low - begin)
@@ -40,5 +40,5 @@ class Padded:
             inner.append(slice(first + begin - low, last + begin - low))
         for axis, kept in enumerate(outer, start=into.ndim - len(outer)):
             for outside in (slice(0, kept.start), slice(kept.stop, None)):
-                into[(slice(None),) * axis + (outside,)] = 0
+                into[(*(slice(None),) * axis, outside)] = 0
         into[(..., *outer)] = self.x[(*index, *inner)]

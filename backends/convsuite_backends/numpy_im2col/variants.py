@@ -94,7 +94,7 @@ class NumpyIm2colFft(_FastConvolutions):
 
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
         how = fourier.plan(g, itemsize)
-        return how and algorithms.Fft(size=how.size, kernel=g.kernel, channels=g.c_in)
+        return None if how is None else algorithms.Fft(size=how.size, kernel=g.kernel, channels=g.c_in)
 
 
 class NumpyIm2colWinograd(_FastConvolutions):
@@ -104,7 +104,7 @@ class NumpyIm2colWinograd(_FastConvolutions):
 
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
         how = winograd.plan(g, itemsize)
-        return how and algorithms.Winograd(tile=(how.m,) * 2, kernel=g.kernel, channels=g.c_in)
+        return None if how is None else algorithms.Winograd(tile=(how.m,) * 2, kernel=g.kernel, channels=g.c_in)
 
 
 def _geometry(case: ConvCase) -> Geometry:

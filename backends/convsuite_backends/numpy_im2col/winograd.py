@@ -150,7 +150,7 @@ def _filtered(
                 batch, *places = part
                 here = y[(batch, group, outputs, *(slice(how.m * at.start, how.m * at.stop) for at in places))]
                 here = here.swapaxes(0, 1)
-                made = made[(..., *(slice(n) for n in here.shape[2:]))]
+                made = made[:, :, : here.shape[2], : here.shape[3]]
                 if shift is not None:
                     made += shift[group, outputs, :, None, None]
                 here[...] = round_to(made, dtype)
