@@ -13,6 +13,7 @@ overflows in a transform: an answer that is not finite everywhere is thus comput
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -165,18 +166,24 @@ class _Room:
         # each with the order in memory with which it is multiplied fastest
         a, filters, b = (np.kron(each, each).astype(total) for each in MATRICES[how.m])
         self._back, self._filters, self._there = a.T, filters, np.asfortranarray(b)
-        points = how.seen**2
-        self._columns = np.empty(points * g.c_in * how.tiles, total)
-        self._weights = np.empty(points * how.outputs * g.c_in, total)
-        self._products = np.empty(points * how.outputs * how.tiles, total)
-        self._tiles = np.empty(how.m**2 * how.outputs * how.tiles, total)
-        self._made = np.empty_like(self._tiles)
-        self._cut = np.empty(points * how.gathered * how.tiles, total)
+        points, made = how.seen**2, how.m**2 * how.outputs * how.tiles
+        sizes = {
+            "columns": points * g.c_in * how.tiles,
+            "weights": points * how.outputs * g.c_in,
+            "products": points * how.outputs * how.tiles,
+            "tiles": made,
+            "made": made,
+            "cut": points * how.gathered * how.tiles,
+        }
+        # in one piece: of several, the system may take back some with each call, and the next one pays for new pages
+        whole = np.empty(sum(sizes.values()), total)
+        starts = accumulate(sizes.values(), initial=0)
+        self._parts = {name: whole[start : start + n] for start, (name, n) in zip(starts, sizes.items(), strict=False)}
 
     def weights(self, taps: Values) -> Values:
         """Return (G w Gᵀ) of taps (C_out, C, 3, 3): (points, C_out, C)."""
         outputs, channels = taps.shape[:2]
-        into = self._weights[: len(self._filters) * outputs * channels].reshape(-1, outputs * channels)
+        into = self._parts["weights"][: len(self._filters) * outputs * channels].reshape(-1, outputs * channels)
         rows = taps.astype(self.total, copy=False).reshape(-1, TAPS * TAPS)
         for piece in _pieces(len(rows), self._filters.size):
             np.matmul(self._filters, np.ascontiguousarray(rows[piece].T), out=into[:, piece])
@@ -188,7 +195,7 @@ class _Room:
         batch, *places = part
         sizes = tuple(at.stop - at.start for at in part)
         count = prod(sizes)
-        into = self._columns[: points * self.channels * count].reshape(points, -1)
+        into = self._parts["columns"][: points * self.channels * count].reshape(points, -1)
         start = tuple(how.m * at.start for at in places)
         lengths = tuple(how.m * n + TAPS - 1 for n in sizes[1:])
         for first in range(0, self.channels, how.gathered):
@@ -206,7 +213,7 @@ class _Room:
         runs = np.dtype((np.void, how.seen * item))  # a tile's row is copied as one item
         shape = (box.shape[0], *sizes, how.seen)
         tiles = np.ndarray(shape, runs, box, strides=(c, n, how.m * row, how.m * item, row))
-        cut = self._cut[: prod(shape) * how.seen].reshape(-1, how.seen * how.seen)
+        cut = self._parts["cut"][: prod(shape) * how.seen].reshape(-1, how.seen * how.seen)
         np.copyto(cut.view(runs).reshape(shape), tiles)
         return cut
 
@@ -215,14 +222,14 @@ class _Room:
         how, points = self.how, len(columns)
         sizes = tuple(at.stop - at.start for at in part)
         outputs, count = matrix.shape[1], columns.shape[2]
-        products = self._products[: points * outputs * count].reshape(points, outputs, count)
+        products = self._parts["products"][: points * outputs * count].reshape(points, outputs, count)
         np.matmul(matrix, columns, out=products)
-        tiles = self._tiles[: how.m**2 * outputs * count].reshape(-1, how.m**2)
+        tiles = self._parts["tiles"][: how.m**2 * outputs * count].reshape(-1, how.m**2)
         columns = products.reshape(points, -1)
         for piece in _pieces(len(tiles), self._back.size):
             np.matmul(columns[:, piece].T, self._back, out=tiles[piece])
         runs = np.dtype((np.void, how.m * self.total.itemsize))
-        made = self._made[: tiles.size]
+        made = self._parts["made"][: tiles.size]
         rows = made.view(runs).reshape(outputs, sizes[0], sizes[1], how.m, sizes[2])
         np.copyto(rows, tiles.view(runs).reshape(outputs, *sizes, how.m).swapaxes(3, 4))
         return made.reshape(outputs, sizes[0], sizes[1] * how.m, sizes[2] * how.m)
