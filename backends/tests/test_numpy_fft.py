@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import product
+from math import inf, prod
 
 import numpy as np
 import pytest
@@ -23,8 +24,7 @@ FFT = NumpyIm2colFft()
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Take it for small kernels as well, so that tests are quick."""
-    monkeypatch.setattr(fourier, "LEAST_TAPS", 12)
-    monkeypatch.setattr(fourier, "LEAST_TAPS_DEPTHWISE", 5)
+    monkeypatch.setattr(fourier, "plain_cost", lambda g: inf if prod(g.kernel) > 10 else 0.0)
 
 
 def real(*shape, dtype="float64"):
@@ -66,9 +66,23 @@ def test_it_is_the_plain_engine(kernel, plane, channels, groups, flip):
             np.testing.assert_allclose(mine, due, rtol=0, atol=1e-11)
 
 
-def test_it_is_taken():
-    assert fourier.plan(problem((5, 7), (40, 33))[3], 4) == fourier.Plan(size=(32, 32), groups=1, outputs=2)
-    assert fourier.plan(problem((5, 7), (12, 33))[3], 4) == fourier.Plan(size=(16, 32), groups=1, outputs=2)
+def test_the_cheapest_tile_is_taken():
+    assert fourier.plan(problem((5, 7), (12, 24))[3], 4) == fourier.Plan(size=(16, 32), groups=1, outputs=2)
+    g = problem((5, 7), (4000, 33))[3]
+    how = fourier.plan(g, 4)
+    assert how.size[0] < 4000
+    assert how.cost(g) == min(each.cost(g) for spare in fourier.SPARE if (each := fourier._cut(g, spare, 4)))
+
+
+def test_it_is_taken_where_it_pays(monkeypatch):
+    monkeypatch.undo()
+    for kernel, plane, channels, groups, due in (
+        ((31, 31), (128, 128), (1, 1), 1, True), ((9, 9), (128, 128), (4, 4), 1, False),
+        ((15, 15), (56, 56), (64, 64), 1, False), ((15, 15), (56, 56), (1, 1), 64, True),
+        ((3, 3), (56, 56), (1, 1), 64, False), ((1024,), (16384,), (8, 8), 1, True), ((3,), (16384,), (8, 8), 1, False),
+    ):  # fmt: skip
+        g = problem(kernel, plane, channels, groups=groups, padding=kernel[0] // 2)[3]
+        assert (fourier.plan(g, 4) is not None) == due, (kernel, plane)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
@@ -109,7 +123,7 @@ def test_what_it_does_not_do_is_left_to_the_plain_engine():
         return fourier.plan(problem(kernel, plane, **keys)[3], 4)
 
     assert made() is not None
-    for keys in ({"stride": 2}, {"dilation": 2}, {"kernel": (3, 3)}, {"plane": (5, 20)}, {"batch": 0}):
+    for keys in ({"stride": 2}, {"dilation": 2}, {"kernel": (3, 3)}, {"batch": 0}):
         assert made(**keys) is None
     assert made(channels=(100_000, 1)) is None  # one tile of all channels is beyond the workspace
 
@@ -120,9 +134,8 @@ def test_the_judge_finds_it_right(write, wrong, dtype, fill_):
     for more in ({}, {"layout": "channels_last", "bias": True}, {"groups": 2, "flip": True}):
         case = write(input=[14, 19], kernel=[4, 5], padding=2, channels={"in": 4, "out": 6}, batch=2, dtype=dtype,
                      fill=fill_, passes=["forward", "grad_input", "grad_weight"], **more)  # fmt: skip
-        assert FFT.numerics(case, Pass.FORWARD).fast == algorithms.Fft(
-            size=(16, 32), kernel=(4, 5), channels=4 // more.get("groups", 1)
-        )
+        declared = FFT.numerics(case, Pass.FORWARD).fast
+        assert declared == algorithms.Fft(size=declared.size, kernel=(4, 5), channels=4 // more.get("groups", 1))
         assert FFT.numerics(case, Pass.GRAD_INPUT).fast is not None
         assert FFT.numerics(case, Pass.GRAD_WEIGHT).fast is None
         assert wrong(FFT, case) == {}

@@ -20,16 +20,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import engine
+from convsuite_backends.numpy_im2col import depthwise, engine
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padded import Padded
 from convsuite_backends.numpy_im2col.rounding import round_to
 
 Values = NDArray[Any]
 WORKSPACE_BYTES = 8 << 20
-LEAST_TAPS = 1024  # with fewer, transforms cost more than matrix products
-LEAST_TAPS_DEPTHWISE = 196  # and than taps, one after another
-SPARE = 4  # a tile is this much longer than the kernel, where there is so much
+SPARE = (2, 4, 8, 16, 4096)  # a tile may be this much longer than the kernel on each axis
+
+# What costs were measured at, in nanoseconds on one core in float32; only their proportions count.
+TRANSFORMED, MULTIPLIED = 3.5, 0.6  # a position of a tile: by a transform, and of a product of spectra
+CALLED = 30_000  # a tile
+PRODUCT, COLUMN = 0.014, 0.15  # of the plain engine: a product, and an element of the columns that it reads
+TAP = 0.35  # of a depthwise window, one after another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +44,45 @@ class Plan:
     groups: int  # held at once
     outputs: int  # channels of a group whose transformed weights are held at once
 
+    def cost(self, g: Geometry) -> float:
+        """Estimate the nanoseconds that it takes."""
+        axes = zip(g.out, self.size, g.kernel, strict=True)
+        tiles = g.batch * prod(-(-out // (n - k + 1)) for out, n, k in axes)
+        again = -(-g.c_out // self.outputs)  # times that each tile is transformed
+        planes = g.c_in * g.c_out + tiles * (g.c_in * again + g.c_out)
+        calls = tiles * again * -(-g.groups // self.groups)
+        per_position = planes * TRANSFORMED + tiles * g.c_in * g.c_out * MULTIPLIED
+        return prod(self.size) * g.groups * per_position + calls * CALLED
+
 
 def plan(g: Geometry, itemsize: int) -> Plan | None:
     """Return how to compute a convolution, or None where the plain engine does (docs/engine.md has measurements)."""
-    least = LEAST_TAPS_DEPTHWISE if g.c_in == 1 and g.groups > 1 else LEAST_TAPS
-    if max(*g.stride, *g.dilation) > 1 or prod(g.kernel) < least or not prod(g.out_shape):
+    if max(*g.stride, *g.dilation) > 1 or not prod(g.out_shape) or not g.c_in:
         return None
-    if any(n < k for n, k in zip(g.out, g.kernel, strict=True)):
-        return None
-    axes = zip(g.padded, g.kernel, strict=True)
-    size = tuple(1 << (min(n, SPARE * k) - 1).bit_length() for n, k in axes)
-    plane = prod(size) * (itemsize if NATIVE else 8)
+    plans = {_cut(g, spare, itemsize if NATIVE else 8): None for spare in SPARE}
+    fitting = [how for how in plans if how is not None]
+    best = min(fitting, key=lambda how: how.cost(g), default=None)
+    return best if best is not None and best.cost(g) < plain_cost(g) else None
+
+
+def plain_cost(g: Geometry) -> float:
+    """Estimate the nanoseconds of the plain engine."""
+    taps = g.groups * g.c_in * prod(g.kernel) * g.batch * prod(g.out)
+    return taps * g.c_out * TAP if depthwise.suits(g) else taps * (g.c_out * PRODUCT + COLUMN)
+
+
+def _cut(g: Geometry, spare: int, itemsize: int) -> Plan | None:
+    """Return the plan with tiles of so many kernels, or None where there is no room for one."""
+    wanted = (min(n, spare * k) for n, k in zip(g.padded, g.kernel, strict=True))
+    size = tuple(1 << (n - 1).bit_length() for n in wanted)
+    plane = prod(size) * itemsize
     planes = WORKSPACE_BYTES // (plane + plane // 8)  # half a spectrum is a little more than half
     # transformed weights; tiles, before, between and behind their transform; products, and their way back
     outputs = min(g.c_out, (planes - 4 * g.c_in) // (g.c_in + 5))
     if outputs < 1:
         return None
-    return Plan(
-        size=size, groups=max(1, min(g.groups, planes // (outputs * (g.c_in + 5) + 4 * g.c_in))), outputs=outputs
-    )
+    groups = planes // (outputs * (g.c_in + 5) + 4 * g.c_in)
+    return Plan(size=size, groups=max(1, min(g.groups, groups)), outputs=outputs)
 
 
 def forward(
@@ -92,6 +116,7 @@ def _convolved(
     x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], dtype: np.dtype[Any]
 ) -> Values | None:
     """Return the convolution with taps (groups, C_out / groups, C, *kernel), or None where it is not all finite."""
+    _settle()
     y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
     seen = Padded.of(x, g)
     steps = [n - k + 1 for n, k in zip(how.size, g.kernel, strict=True)]
@@ -109,6 +134,15 @@ def _convolved(
                 kept = kept + shift[groups, outputs].reshape(*kept.shape[:2], *(1,) * len(steps))
             here[...] = round_to(kept, dtype)
     return y.reshape(g.out_shape)
+
+
+def _settle() -> None:
+    """Let the C library keep what is freed between tiles.
+
+    glibc gives freed memory back to the system beyond twice the largest block that it has seen, and each transform then
+    pays for new pages, which costs three times the transform. This block is never written to.
+    """
+    np.empty(WORKSPACE_BYTES, np.uint8)
 
 
 def _box(index: tuple[Any, ...], start: tuple[int, ...], sizes: Sequence[int]) -> tuple[Any, ...]:

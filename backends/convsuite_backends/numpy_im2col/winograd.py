@@ -33,7 +33,9 @@ GATHERED_BYTES = (
     512 << 10
 )  # of tiles as they are cut out, of the input that they are cut out of, and of all that is small
 SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS multiplies matrices as they lie, without packing them
-LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than they save
+LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the tiles' transforms cost more than the products they save
+LEAST_POSITIONS = 100  # outputs of a channel: with fewer, the weight's transform does
+MOST_COVERED = 1.25  # outputs that tiles of 4 × 4 may compute for each that tiles of 2 × 2 compute
 # held at once: with fewer a product reads a whole operand for little, with more it no longer fits a core's own cache
 LEAST_OUTPUTS, MOST_OUTPUTS = 8, 32
 LEAST_TILES, MOST_TILES = 24, 192
@@ -80,15 +82,20 @@ class Plan:
 def plan(g: Geometry, itemsize: int) -> Plan | None:
     """Return how to compute a convolution, or None where the plain engine does (docs/engine.md has measurements)."""
     dense = g.kernel == (TAPS, TAPS) and set(g.stride) == set(g.dilation) == {1}
-    if not dense or min(g.c_in, g.c_out) < LEAST_CHANNELS or not g.batch or min(g.out) < 2:
+    if not dense or min(g.c_in, g.c_out) < LEAST_CHANNELS or g.batch * prod(g.out) < LEAST_POSITIONS:
         return None
-    m = 4 if min(g.out) > 4 else 2
+    m = 4 if _covered(g, 4) <= MOST_COVERED * _covered(g, 2) else 2
     column = (m + TAPS - 1) ** 2 * itemsize  # bytes of one channel of one tile, transformed
-    cut = _cut(g, g.batch * prod(-(-n // m) for n in g.out), (WORKSPACE_BYTES - 3 * GATHERED_BYTES) // column)
+    cut = _cut(g, _covered(g, m) // m**2, (WORKSPACE_BYTES - 3 * GATHERED_BYTES) // column)
     if cut is None:
         return None
     tiles, outputs = cut
     return Plan(m=m, tiles=tiles, outputs=outputs, gathered=max(1, min(g.c_in, GATHERED_BYTES // (column * tiles))))
+
+
+def _covered(g: Geometry, m: int) -> int:
+    """Return how many outputs of a channel the tiles compute; those at the end hang over."""
+    return g.batch * prod(-(-n // m) * m for n in g.out)
 
 
 def _cut(g: Geometry, count: int, room: int) -> tuple[int, int] | None:
