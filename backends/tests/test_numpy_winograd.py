@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from convsuite.case import Pass
 from convsuite.judge import judge
 from convsuite.operands import fill
 from convsuite.operations import of
-from convsuite_backends.numpy_im2col import NumpyIm2col, NumpyIm2colWinograd, engine, winograd
+from convsuite_backends.numpy_im2col import NumpyIm2col, NumpyIm2colWinograd, gradients, paths, winograd
 from convsuite_backends.numpy_im2col.geometry import geometry
 
 RNG = np.random.default_rng(0)
+ENGINE = SimpleNamespace(forward=paths.forward, input_gradient=gradients.input_gradient)
 PADS = (0, 1, ((2, 0), (1, 3)), ((-1, 2), (0, -2)), ((4, 5), (3, 3)))
 PLANES = ((8, 8), (5, 13), (3, 30), (11, 6), (4, 4))
 WINOGRAD, PLAIN = NumpyIm2colWinograd(), NumpyIm2col()
@@ -42,13 +44,17 @@ def problem(channels=(16, 16), plane=(8, 8), batch=1, dtype="float64", **options
     return x, weight, real(groups, c_out, 1, dtype=dtype), g
 
 
+def room(g, x):
+    return np.empty(g.out_shape, x.dtype)
+
+
 def both(x, weight, bias, g):
     """Return the answers of both engines, forward and to the input."""
     grad = real(*g.out_shape, dtype=x.dtype)
-    for module in (winograd, engine):
+    for module in (winograd, ENGINE):
         with np.errstate(all="ignore"):
             y, gradient = (
-                module.forward(x, weight, bias, g, x.dtype, x.dtype),
+                module.forward(x, weight, bias, g, x.dtype, room(g, x)),
                 module.input_gradient(weight, grad, g, x.dtype),
             )
         yield y, gradient
@@ -78,14 +84,14 @@ def spread(padding):
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 def test_padding_modes(mode):
     x, weight, bias, g = problem(plane=(9, 7), padding=((2, 1), (0, 3)), padding_mode=mode)
-    y, due = (module.forward(x, weight, bias, g, x.dtype, x.dtype) for module in (winograd, engine))
+    y, due = (module.forward(x, weight, bias, g, x.dtype, room(g, x)) for module in (winograd, paths))
     np.testing.assert_allclose(y, due, rtol=0, atol=1e-11)
-    assert engine.turned(g) is None
+    assert gradients.as_convolution(g) is None
 
 
 def test_in_many_parts_it_is_the_same(monkeypatch):
     x, weight, bias, g = problem((20, 200), (23, 30), 2)
-    whole = winograd.forward(x, weight, bias, g, x.dtype, x.dtype)
+    whole = winograd.forward(x, weight, bias, g, x.dtype, room(g, x))
     monkeypatch.setattr(winograd, "WORKSPACE_BYTES", 1 << 20)
     monkeypatch.setattr(winograd, "GATHERED_BYTES", 32 << 10)
     how = winograd.plan(g, 8)
@@ -93,7 +99,7 @@ def test_in_many_parts_it_is_the_same(monkeypatch):
     assert how.outputs < 200
     assert how.tiles < 2 * 6 * 8
     assert how.gathered < 20
-    np.testing.assert_allclose(winograd.forward(x, weight, bias, g, x.dtype, x.dtype), whole, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(winograd.forward(x, weight, bias, g, x.dtype, room(g, x)), whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -105,7 +111,7 @@ def test_its_workspace_is_bounded(channels, plane, batch, dtype):
     x, weight, _, g = problem(channels, plane, batch, dtype)
     assert winograd.plan(g, x.itemsize) is not None
     tracemalloc.start()
-    y = winograd.forward(x, weight, None, g, x.dtype, x.dtype)
+    y = winograd.forward(x, weight, None, g, x.dtype, room(g, x))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - y.nbytes <= winograd.WORKSPACE_BYTES
@@ -188,7 +194,7 @@ def test_what_overflows_in_a_transform_only_is_right():
     x, weight, bias, g = problem(plane=(12, 12), dtype="float32")
     x, weight = x * np.float32(1e37), weight * np.float32(1e-30)
     with np.errstate(all="ignore"):
-        y, due = (module.forward(x, weight, bias, g, x.dtype, x.dtype) for module in (winograd, engine))
+        y, due = (module.forward(x, weight, bias, g, x.dtype, room(g, x)) for module in (winograd, paths))
     np.testing.assert_array_equal(y, due)
 
 

@@ -47,6 +47,11 @@ class Tile:
         return groups * prod(self.positions)
 
     @property
+    def seen(self) -> Index:
+        """The index of an input (batch, groups, C_in / groups, *anything)."""
+        return (self.batch, self.groups, slice(None))
+
+    @property
     def index(self) -> Index:
         """The index of an array (groups, anything, batch, *out)."""
         return (self.groups, ..., self.batch, *self.out)
@@ -92,14 +97,15 @@ class Columns:
         """Copy what a tile's windows see, of one remainder after another."""
         g = self._g
         if self._direct:
-            columns[...] = _view(self._source.behind(tile), columns.shape[2:], g.dilation, g.stride)
+            seen = self._source.behind(tile.seen, self._starts(tile, (0,) * len(g.kernel)))
+            columns[...] = _view(seen, columns.shape[2:], g.dilation, g.stride)
             return
         rests = product(*map(range, map(min, g.stride, g.kernel))) if self._taken_apart else [(0,) * len(g.kernel)]
         for rest in rests:
             shape = self._seen_shape(tile, rest)
             seen = self._buffer[: prod(shape)].reshape(shape)
             steps = g.stride if self._taken_apart else (1,) * len(rest)
-            self._source.read(tile, rest, steps, seen)
+            self._source.read(tile.seen, self._starts(tile, rest), steps, seen)
             part = columns[(slice(None), slice(None), *every(rest, steps)[1:])]
             own = (1,) * len(rest) if self._taken_apart else g.stride
             part[...] = _view(seen, part.shape[2:], g.dilation, own)
@@ -110,7 +116,11 @@ class Columns:
         for tap in product(*map(range, g.kernel)):
             of_tap: Index = (slice(None), slice(None), *tap)
             places = tuple(t * d for t, d in zip(tap, g.dilation, strict=True))
-            self._source.read(tile, places, g.stride, np.moveaxis(columns[of_tap], 2, 0))
+            self._source.read(tile.seen, self._starts(tile, places), g.stride, np.moveaxis(columns[of_tap], 2, 0))
+
+    def _starts(self, tile: Tile, places: tuple[int, ...]) -> list[int]:
+        """Return positions that are so far behind where a tile's first window begins."""
+        return [at + out.start * s for at, out, s in zip(places, tile.out, self._g.stride, strict=True)]
 
     def _seen_shape(self, tile: Tile, rest: tuple[int, ...]) -> tuple[int, ...]:
         """Return (batch, groups, C_in / groups, *positions) of what the tile's windows meet of a remainder."""

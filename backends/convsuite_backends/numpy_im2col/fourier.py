@@ -20,20 +20,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import depthwise, engine
+from convsuite_backends.numpy_im2col import gradients, paths
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padded import Padded
+from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.rounding import round_to
+from convsuite_backends.numpy_im2col.workspace import WORKSPACE_BYTES
 
 Values = NDArray[Any]
-WORKSPACE_BYTES = 8 << 20
 SPARE = (2, 4, 8, 16, 4096)  # a tile may be this much longer than the kernel on each axis
 
 # What costs were measured at, in nanoseconds on one core in float32; only their proportions count.
-TRANSFORMED, MULTIPLIED = 3.5, 0.6  # a position of a tile: by a transform, and of a product of spectra
-CALLED = 30_000  # a tile
+TRANSFORMED, MULTIPLIED = 2.5, 0.45  # a position of a tile: by a transform, and of a product of spectra
+CALLED = 22_000  # a tile
 PRODUCT, COLUMN = 0.014, 0.15  # of the plain engine: a product, and an element of the columns that it reads
-TAP = 0.35  # of a depthwise window, one after another
+LEAST_PRODUCT = 0.06  # for an element of the columns: with one output channel a product waits for its operands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def plan(g: Geometry, itemsize: int) -> Plan | None:
 def plain_cost(g: Geometry) -> float:
     """Estimate the nanoseconds of the plain engine."""
     taps = g.groups * g.c_in * prod(g.kernel) * g.batch * prod(g.out)
-    return taps * g.c_out * TAP if depthwise.suits(g) else taps * (g.c_out * PRODUCT + COLUMN)
+    return taps * (max(g.c_out * PRODUCT, LEAST_PRODUCT) + COLUMN)
 
 
 def _cut(g: Geometry, spare: int, itemsize: int) -> Plan | None:
@@ -85,27 +85,26 @@ def _cut(g: Geometry, spare: int, itemsize: int) -> Plan | None:
     return Plan(size=size, groups=max(1, min(g.groups, groups)), outputs=outputs)
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return a convolution as `engine.forward` does, by transforms where they pay."""
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> Values:
+    """Write a convolution as `paths.forward` does, by transforms where they pay; return y."""
     how = plan(g, total.itemsize)
-    y = None
     if how is not None:
         taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel)
-        y = _convolved(x, _turned(taps, g) if g.flip else taps, shift, g, how, total, dtype)
-    return engine.forward(x, weight, shift, g, total, dtype) if y is None else y
+        if _convolved(x, _turned(taps, g) if g.flip else taps, shift, g, how, total, y):
+            return y
+    return paths.forward(x, weight, shift, g, total, y)
 
 
 def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the input as `engine.input_gradient` does: a convolution with the weight turned round."""
-    inner = engine.turned(g)
+    """Return the gradient to the input as `gradients.input_gradient` does: a convolution with the weight turned."""
+    inner = gradients.as_convolution(g)
     how = None if inner is None else plan(inner, total.itemsize)
-    y = None
     if inner is not None and how is not None:
         taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
-        y = _convolved(grad_output, taps if g.flip else _turned(taps, g), None, inner, how, total, total)
-    return engine.input_gradient(weight, grad_output, g, total) if y is None else y
+        y = np.empty(inner.out_shape, total)
+        if _convolved(grad_output, taps if g.flip else _turned(taps, g), None, inner, how, total, y):
+            return y
+    return gradients.input_gradient(weight, grad_output, g, total)
 
 
 def _turned(taps: Values, g: Geometry) -> Values:
@@ -113,27 +112,27 @@ def _turned(taps: Values, g: Geometry) -> Values:
 
 
 def _convolved(
-    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values | None:
-    """Return the convolution with taps (groups, C_out / groups, C, *kernel), or None where it is not all finite."""
+    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
+) -> bool:
+    """Write the convolution with taps (groups, C_out / groups, C, *kernel); False where it is not all finite."""
     _settle()
-    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
-    seen = Padded.of(x, g)
+    by_group = y.reshape(g.batch, g.groups, g.c_out, *g.out)
+    seen = Source(x, g)
     steps = [n - k + 1 for n, k in zip(how.size, g.kernel, strict=True)]
     starts = list(product(*(range(0, n, step) for n, step in zip(g.out, steps, strict=True))))
     for groups, outputs in product(_blocks(g.groups, how.groups), _blocks(g.c_out, how.outputs)):
         spectrum = _weights(taps[groups, outputs], how, total)
         for n, start in product(range(g.batch), starts):
-            tile = _tile(seen, (n, groups, slice(None)), start, how, total)
+            tile = _tile(seen, g.c_in, (n, groups, slice(None)), start, how, total)
             made = _made(tile, spectrum, how)
-            here = y[_box((n, groups, outputs), start, steps)]
+            here = by_group[_box((n, groups, outputs), start, steps)]
             kept = made[_box((slice(None),) * 2, (0,) * len(steps), here.shape[2:])]
             if not np.isfinite(kept).all():
-                return None
+                return False
             if shift is not None:
                 kept = kept + shift[groups, outputs].reshape(*kept.shape[:2], *(1,) * len(steps))
-            here[...] = round_to(kept, dtype)
-    return y.reshape(g.out_shape)
+            here[...] = round_to(kept, y.dtype)
+    return True
 
 
 def _settle() -> None:
@@ -142,7 +141,7 @@ def _settle() -> None:
     glibc gives freed memory back to the system beyond twice the largest block that it has seen, and each transform then
     pays for new pages, which costs three times the transform. This block is never written to.
     """
-    np.empty(WORKSPACE_BYTES, np.uint8)
+    np.empty(WORKSPACE_BYTES - (64 << 10), np.uint8)
 
 
 def _box(index: tuple[Any, ...], start: tuple[int, ...], sizes: Sequence[int]) -> tuple[Any, ...]:
@@ -163,11 +162,13 @@ def _weights(taps: Values, how: Plan, total: np.dtype[Any]) -> Values:
     return found
 
 
-def _tile(seen: Padded, index: tuple[Any, ...], start: tuple[int, ...], how: Plan, total: np.dtype[Any]) -> Values:
+def _tile(
+    seen: Source, channels: int, index: tuple[Any, ...], start: tuple[int, ...], how: Plan, total: np.dtype[Any]
+) -> Values:
     """Return the spectra (groups, C, *frequencies) of a tile of an image."""
     groups = index[1].stop - index[1].start
-    box = np.empty((groups, seen.x.shape[2], *how.size), total)
-    seen.copy(box, index, start)
+    box = np.empty((groups, channels, *how.size), total)
+    seen.read(index, start, (1,) * len(start), box)
     return _spectrum(box, how)
 
 

@@ -50,6 +50,14 @@ def turned_geometries(g: Geometry) -> Iterator[tuple[Index, Geometry]]:
         yield every(rest, g.stride), _turned(g, taps, sizes)
 
 
+def as_convolution(g: Geometry) -> Geometry | None:
+    """Return the geometry of the convolution that takes the output's gradient to the input's, if it is a single one."""
+    if g.mode != "zeros" or max(*g.stride, *g.dilation) > 1:
+        return None
+    pads = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(g.kernel, g.pads, strict=True))
+    return replace(g, c_in=g.c_out, c_out=g.c_in, sizes=g.out, pads=pads, flip=False)
+
+
 def _dense_suits(g: Geometry) -> bool:
     """Tell whether to turn the weight round for a convolution costs less than to scatter columns."""
     strided = prod(g.stride) > 1

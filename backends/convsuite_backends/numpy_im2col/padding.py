@@ -12,8 +12,6 @@ from convsuite_backends.numpy_im2col.geometry import Geometry, meeting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convsuite_backends.numpy_im2col.columns import Tile
-
 Values = NDArray[Any]
 Index = tuple[Any, ...]
 
@@ -38,28 +36,27 @@ class Source:
         shown = zip(g.sizes, g.pads, strict=True) if g.mode != "zeros" else ()
         self._shown = [_shown(n, *pads, g.mode) for n, pads in shown]
 
-    def behind(self, tile: Tile) -> Values:
-        """Return what there is from a tile's first windows on, (batch, groups, C_in / groups, *rest), a view."""
-        starts = (slice(out.start * s, None) for out, s in zip(tile.out, self._g.stride, strict=True))
-        seen: Values = self._x[(tile.batch, tile.groups, slice(None), *starts)]
+    def behind(self, index: Index, starts: Sequence[int]) -> Values:
+        """Return what there is from some positions on, of images, groups and channels that an index names: a view."""
+        seen: Values = self._x[(*index, *(slice(start, None) for start in starts))]
         return seen
 
-    def read(self, tile: Tile, first: tuple[int, ...], steps: tuple[int, ...], into: Values) -> None:
-        """Fill (batch, groups, C_in / groups, *counts): on each axis so many positions, one every step.
+    def read(self, index: Index, starts: Sequence[int], steps: Sequence[int], into: Values) -> None:
+        """Fill an array's last axes with as many positions, counted with the padding, one every step.
 
-        `first` is counted from where a tile's first window begins.
+        `index` names the images, groups and channels. Behind the padding there is nothing of meaning, and no harm.
         """
-        g, part = self._g, self._x[tile.batch, tile.groups]
-        axes = zip(first, tile.out, g.stride, strict=True)
-        starts = [place + out.start * s for place, out, s in axes]
+        g, part, spatial = self._g, self._x[index], into.ndim - len(steps)
         if self._shown:
-            for axis, (shown, start, step) in enumerate(zip(self._shown, starts, steps, strict=True), start=3):
-                part = part.take(shown[start : start + (into.shape[axis] - 1) * step + 1 : step], axis)
+            for axis, (shown, start, step) in enumerate(zip(self._shown, starts, steps, strict=True), start=spatial):
+                at = start + step * np.arange(into.shape[axis])
+                part = part.take(shown[np.minimum(at, len(shown) - 1)], axis)
             into[...] = part
             return
         here: list[slice] = []
         there: list[slice] = []
-        for axis, (start, step, n, (low, _)) in enumerate(zip(starts, steps, g.sizes, g.pads, strict=True), start=3):
+        axes = enumerate(zip(starts, steps, g.sizes, g.pads, strict=True), start=spatial)
+        for axis, (start, step, n, (low, _)) in axes:
             kept, met = meeting(start - low, step, into.shape[axis], n)
             _clear_around(into, axis, kept)
             here.append(kept)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from convsuite import algorithms
 from convsuite.case import Pass
 from convsuite.formats import FORMATS, is_integer
-from convsuite_backends.numpy_im2col import engine, fourier, winograd
+from convsuite_backends.numpy_im2col import fourier, winograd
 from convsuite_backends.numpy_im2col.arrays import options
 from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.geometry import Geometry, geometry
+from convsuite_backends.numpy_im2col.gradients import as_convolution
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class _FastConvolutions(NumpyIm2col):
 
     @abstractmethod
     def _forward(
-        self, x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
+        self, x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values
     ) -> Values:
-        """Compute as `engine.forward` does."""
+        """Compute as `paths.forward` does."""
 
     @abstractmethod
     def _input_gradient(self, weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-        """Compute as `engine.input_gradient` does."""
+        """Compute as `gradients.input_gradient` does."""
 
     @abstractmethod
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
@@ -50,7 +51,7 @@ class _FastConvolutions(NumpyIm2col):
             return declared
         g: Geometry | None = _geometry(case)  # type: ignore[arg-type]
         if pass_ is Pass.GRAD_INPUT and g is not None:
-            g = engine.turned(g)
+            g = as_convolution(g)
         if g is None or pass_ not in (Pass.FORWARD, Pass.GRAD_INPUT):
             return declared
         return replace(declared, fast=self._algorithm(g, FORMATS[declared.accumulator].itemsize))
@@ -63,7 +64,7 @@ class _FastConvolutions(NumpyIm2col):
             return super().conv(case, x, weight, bias)
         shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
         with np.errstate(all="ignore"):
-            return self._forward(x, weight, shift, g, total, x.dtype)
+            return self._forward(x, weight, shift, g, total, np.empty(g.out_shape, x.dtype))
 
     def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
         """Compute as `engine.conv_gradients` does."""

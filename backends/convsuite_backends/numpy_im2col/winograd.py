@@ -13,22 +13,21 @@ overflows in a transform: an answer that is not finite everywhere is thus comput
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import engine
+from convsuite_backends.numpy_im2col import gradients, paths
 from convsuite_backends.numpy_im2col.columns import boxes
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padded import Padded
+from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.rounding import round_to
+from convsuite_backends.numpy_im2col.workspace import WORKSPACE_BYTES, Workspace, workspace
 
 Values = NDArray[Any]
 TAPS = 3  # on each axis
-WORKSPACE_BYTES = 8 << 20
 GATHERED_BYTES = (
     512 << 10
 )  # of tiles as they are cut out, of the input that they are cut out of, and of all that is small
@@ -117,36 +116,38 @@ def _cut(g: Geometry, count: int, room: int) -> tuple[int, int] | None:
     return None
 
 
-def forward(
-    x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values:
-    """Return a convolution as `engine.forward` does, by Winograd's filtering where it pays."""
+def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> Values:
+    """Write a convolution as `paths.forward` does, by Winograd's filtering where it pays; return y."""
     how = plan(g, total.itemsize)
-    if how is None:
-        return engine.forward(x, weight, shift, g, total, dtype)
-    taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS)
-    y = _filtered(x, taps[..., ::-1, ::-1] if g.flip else taps, shift, g, how, total, dtype)
-    return engine.forward(x, weight, shift, g, total, dtype) if y is None else y
+    if how is not None:
+        taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS)
+        if _filtered(x, taps[..., ::-1, ::-1] if g.flip else taps, shift, g, how, total, y):
+            return y
+    return paths.forward(x, weight, shift, g, total, y)
 
 
 def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the input as `engine.input_gradient` does: a convolution with the weight turned round."""
-    inner = engine.turned(g)
+    """Return the gradient to the input as `gradients.input_gradient` does: a convolution with the weight turned."""
+    inner = gradients.as_convolution(g)
     how = None if inner is None else plan(inner, total.itemsize)
-    if inner is None or how is None:
-        return engine.input_gradient(weight, grad_output, g, total)
-    taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS).swapaxes(1, 2)
-    y = _filtered(grad_output, taps if g.flip else taps[..., ::-1, ::-1], None, inner, how, total, total)
-    return engine.input_gradient(weight, grad_output, g, total) if y is None else y
+    if inner is not None and how is not None:
+        taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS).swapaxes(1, 2)
+        y = np.empty(inner.out_shape, total)
+        if _filtered(grad_output, taps if g.flip else taps[..., ::-1, ::-1], None, inner, how, total, y):
+            return y
+    return gradients.input_gradient(weight, grad_output, g, total)
 
 
 def _filtered(
-    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], dtype: np.dtype[Any]
-) -> Values | None:
-    """Return the convolution with taps (groups, C_out / groups, C, 3, 3), or None where it is not finite everywhere."""
-    y = np.empty((g.batch, g.groups, g.c_out, *g.out), dtype)
-    seen = Padded.of(x, g)
-    room = _Room(g, how, total)
+    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
+) -> bool:
+    """Write the convolution with taps (groups, C_out / groups, C, 3, 3); False where it is not finite everywhere."""
+    with workspace().block() as held:
+        return _by_parts(Source(x, g), taps, shift, g, _Room(g, how, total, held), y)
+
+
+def _by_parts(seen: Source, taps: Values, shift: Values | None, g: Geometry, room: _Room, y: Values) -> bool:
+    how, by_group = room.how, y.reshape(g.batch, g.groups, g.c_out, *g.out)
     for group in range(g.groups):
         weights = _Weights(taps[group], how, room)
         for part in boxes((g.batch, *(-(-n // how.m) for n in g.out)), how.tiles):
@@ -154,21 +155,21 @@ def _filtered(
             for outputs, matrix in weights:
                 made = room.made(matrix, columns, part)
                 if not np.isfinite(made).all():
-                    return None
+                    return False
                 batch, *places = part
-                here = y[(batch, group, outputs, *(slice(how.m * at.start, how.m * at.stop) for at in places))]
+                here = by_group[(batch, group, outputs, *(slice(how.m * at.start, how.m * at.stop) for at in places))]
                 here = here.swapaxes(0, 1)
                 made = made[:, :, : here.shape[2], : here.shape[3]]
                 if shift is not None:
                     made += shift[group, outputs, :, None, None]
-                here[...] = round_to(made, dtype)
-    return y.reshape(g.out_shape)
+                here[...] = round_to(made, y.dtype)
+    return True
 
 
 class _Room:
     """The arrays that all parts of a convolution use one after another."""
 
-    def __init__(self, g: Geometry, how: Plan, total: np.dtype[Any]) -> None:
+    def __init__(self, g: Geometry, how: Plan, total: np.dtype[Any], held: Workspace) -> None:
         self.how, self.total, self.channels = how, total, g.c_in
         # each with the order in memory with which it is multiplied fastest
         a, filters, b = (np.kron(each, each).astype(total) for each in MATRICES[how.m])
@@ -182,10 +183,7 @@ class _Room:
             "made": made,
             "cut": points * how.gathered * how.tiles,
         }
-        # in one piece: of several, the system may take back some with each call, and the next one pays for new pages
-        whole = np.empty(sum(sizes.values()), total)
-        starts = accumulate(sizes.values(), initial=0)
-        self._parts = {name: whole[start : start + n] for start, (name, n) in zip(starts, sizes.items(), strict=False)}
+        self._parts = {name: held.take(size, total) for name, size in sizes.items()}
 
     def weights(self, taps: Values) -> Values:
         """Return (G w Gᵀ) of taps (C_out, C, 3, 3): (points, C_out, C)."""
@@ -196,7 +194,7 @@ class _Room:
             np.matmul(self._filters, np.ascontiguousarray(rows[piece].T), out=into[:, piece])
         return into.reshape(-1, outputs, channels)
 
-    def transformed(self, seen: Padded, group: int, part: tuple[slice, ...]) -> Values:
+    def transformed(self, seen: Source, group: int, part: tuple[slice, ...]) -> Values:
         """Return (Bᵀ d B) of a box of tiles (N, rows, columns) of all channels: (points, C, tiles)."""
         how, points = self.how, len(self._there)
         batch, *places = part
@@ -208,7 +206,7 @@ class _Room:
         for first in range(0, self.channels, how.gathered):
             channels = slice(first, min(first + how.gathered, self.channels))
             box = np.empty((channels.stop - first, sizes[0], *lengths), self.total)
-            seen.copy(box.swapaxes(0, 1), (batch, group, channels), start)
+            seen.read((batch, group, channels), start, (1,) * len(start), box.swapaxes(0, 1))
             rows, here = self._gathered(box, sizes), into[:, first * count : channels.stop * count]
             for piece in _pieces(len(rows), self._there.size):
                 np.matmul(self._there, rows[piece].T, out=here[:, piece])
