@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convsuite.algorithms import Fast
 
@@ -316,6 +316,24 @@ class Expected:
     integral: bool | NDArray[np.bool_]
     sums: NDArray[np.float64] | None = None  # what partial sums may come to, where that is not the magnitude
     norms: Norms | None = None  # where a fast algorithm may be declared
+
+    def part(self, box: tuple[slice, ...]) -> Expected:
+        """Return the same for a box of the result; what is broadcast along an axis stays so."""
+
+        def of(array: NDArray[Any]) -> NDArray[Any]:
+            lacking = (1,) * (self.value.ndim - array.ndim)
+            whole = array.reshape(lacking + array.shape)
+            found: NDArray[Any] = whole[
+                tuple(b if n > 1 else slice(None) for b, n in zip(box, whole.shape, strict=True))
+            ]
+            return found
+
+        norms = self.norms and Norms(peak=of(self.norms.peak), energy=of(self.norms.energy))
+        return replace(
+            self, value=of(self.value), low=None if self.low is None else of(self.low), magnitude=of(self.magnitude),
+            integral=self.integral if isinstance(self.integral, bool) else of(self.integral),
+            sums=None if self.sums is None else of(self.sums), norms=norms,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf, isfinite
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import inf, isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from convsuite.formats import FORMATS
 from convsuite.tolerance import Allowance, allowance, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
+
+
+_PART = 1 << 20  # elements that are compared at once
 
 
 def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numerics: Numerics) -> Verdict:
@@ -35,11 +39,12 @@ def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numeri
         return _refused(f"dtype {answer_dtype}, {dtype} was due")
     if answer.size == 0:
         return Verdict(gate="shape", right=True, message="no elements: the shape and the dtype are right")
-    return _compare(answer, expected, dtype, allowance(expected, dtype, numerics), measure(expected, [numerics]))
+    parts = (_summed(part, answer, expected, dtype, numerics) for part in _parts(answer.shape))
+    return _verdict(reduce(_both, parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
+class Compared:
     """An answer beside the reference, element by element."""
 
     wrong: NDArray[np.bool_]
@@ -50,11 +55,14 @@ class _Compared:
     otherwise: str  # the gate of what is not exact
     guaranteed_share: Real
     expected_share: Real
-    hollow: bool  # zeros would be within gate 2 as well: it shows nothing here
+    due: bool  # something that is checked is not 0
+    hollow: bool  # zeros would be within gate 2 as well
     void: bool  # and within gate 3
 
 
-def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allowance, size: Real) -> Verdict:
+def compare(answer: NDArray[Any], expected: Expected, dtype: str, numerics: Numerics) -> Compared:
+    """Compare an answer of the right shape and dtype with the reference."""
+    allowed, size = allowance(expected, dtype, numerics), measure(expected, [numerics])
     y = answer.astype(np.float64)
     special = np.isnan(expected.magnitude)  # an operand there is NaN or infinite: the answer is, too
     unchecked = ~special & ~allowed.checkable
@@ -63,7 +71,8 @@ def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allo
         astray = np.where(_same_class(y, expected.value), 0.0, inf)
         error = np.where(unchecked, 0.0, np.where(special, astray, np.nan_to_num(apart, nan=inf, posinf=inf)))
         limit, usual = (np.where(allowed.exact, 0.0, gate) for gate in (allowed.guaranteed, allowed.expected))
-        compared = _Compared(
+        r = expected.value[~unchecked]
+        return Compared(
             wrong=~unchecked & np.where(special, error > 0, ~(error <= limit)),
             unchecked=unchecked,
             exact=allowed.exact,
@@ -72,55 +81,119 @@ def _compare(answer: NDArray[Any], expected: Expected, dtype: str, allowed: Allo
             otherwise="normwise" if allowed.normwise else "guaranteed",
             guaranteed_share=np.where(special, error, _ratio(error, limit)),
             expected_share=np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected)),
-            hollow=_zeros_pass(expected.value[~unchecked], np.where(special, -1.0, limit)[~unchecked]),
-            void=_zeros_pass(expected.value[~unchecked], np.where(special, -1.0, usual)[~unchecked]),
+            due=bool(np.any(r != 0)),
+            hollow=bool(np.all(np.abs(r) <= np.where(special, -1.0, limit)[~unchecked])),
+            void=bool(np.all(np.abs(r) <= np.where(special, -1.0, usual)[~unchecked])),
         )
-    return _verdict(answer, expected, compared)
 
 
-def _zeros_pass(r: Real, limit: Real) -> bool:
-    """Return whether zeros would pass where something else is due: then passing shows nothing."""
-    return bool(np.any(r != 0) and np.all(np.abs(r) <= limit))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sum:
+    """What comparing some elements came to."""
+
+    size: int
+    wrong: int
+    unchecked: int
+    exact: bool  # all that is checked, by gate 1
+    otherwise: str
+    worst: tuple[float, float]  # share of gate 2, and error, of the worst element
+    index: tuple[int, ...]  # of that
+    got: float
+    expected: float
+    units: float
+    expected_share: float
+    due: bool
+    hollow: bool
+    void: bool
 
 
-def _verdict(answer: NDArray[Any], expected: Expected, c: _Compared) -> Verdict:
-    count = int(c.wrong.sum())
-    compared = int((~c.unchecked).sum()) if count or not c.void else 0
+def _summed(part: tuple[slice, ...], answer: NDArray[Any], expected: Expected, dtype: str, numerics: Numerics) -> _Sum:
+    """Compare a part of an answer: of a large one the arrays that this takes would not fit into memory at once."""
+    y, r = answer[part], expected.part(part)
+    c = compare(y, r, dtype, numerics)
     # wrong integers all have an infinite share: the largest error among them is the worst
     first = int(np.argmax(np.where(c.guaranteed_share == c.guaranteed_share.max(), c.error, -1.0)))
-    worst = tuple(int(i) for i in np.unravel_index(first, c.error.shape))
-    gate = "none" if not compared else "exact" if bool(np.all(c.exact | c.unchecked)) else c.otherwise
-    suspect = bool(compared) and not count and float(c.expected_share.max()) > 1
+    at = tuple(int(i) for i in np.unravel_index(first, c.error.shape))
+    return _Sum(
+        size=y.size,
+        wrong=int(c.wrong.sum()),
+        unchecked=int(c.unchecked.sum()),
+        exact=bool(np.all(c.exact | c.unchecked)),
+        otherwise=c.otherwise,
+        worst=(float(c.guaranteed_share[at]), float(c.error[at])),
+        index=tuple(i + box.start for i, box in zip(at, part, strict=True)),
+        got=float(y[at]),
+        expected=float(r.value[at]),
+        units=float(c.units.max()),
+        expected_share=float(c.expected_share.max()),
+        due=c.due,
+        hollow=c.hollow,
+        void=c.void,
+    )
+
+
+def _both(one: _Sum, other: _Sum) -> _Sum:
+    """Return what two parts come to together."""
+    worse = other if other.worst > one.worst else one
+    return replace(
+        worse,
+        size=one.size + other.size,
+        wrong=one.wrong + other.wrong,
+        unchecked=one.unchecked + other.unchecked,
+        exact=one.exact and other.exact,
+        units=max(one.units, other.units),
+        expected_share=max(one.expected_share, other.expected_share),
+        due=one.due or other.due,
+        hollow=one.hollow and other.hollow,
+        void=one.void and other.void,
+    )
+
+
+def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into boxes of at most _PART elements, keeping the last axes whole."""
+    inner = prod(shape[1:])
+    step = max(1, _PART // max(1, inner))
+    for start in range(0, shape[0], step) if shape else ():
+        rests = _parts(shape[1:]) if step == 1 and shape[1:] else [tuple(slice(0, n) for n in shape[1:])]
+        yield from ((slice(start, min(start + step, shape[0])), *rest) for rest in rests)
+    if not shape:
+        yield ()
+
+
+def _verdict(s: _Sum) -> Verdict:
+    hollow, void = (s.due and zeros for zeros in (s.hollow, s.void))  # zeros would pass: then passing shows nothing
+    compared = s.size - s.unchecked if s.wrong or not void else 0
+    gate = "none" if not compared else "exact" if s.exact else s.otherwise
+    suspect = bool(compared) and not s.wrong and s.expected_share > 1
     return Verdict(
         gate=gate,
         # where the proven bound shows nothing, what real arithmetic never does is not let through
-        right=compared > 0 and count == 0 and not (c.hollow and suspect),
-        message=_sentence(c, compared, count, suspect, worst, _told(float(answer[worst]), float(expected.value[worst])))
-        + (_by(gate, float(c.units.max())) if count or suspect else ""),
+        right=compared > 0 and s.wrong == 0 and not (hollow and suspect),
+        message=_sentence(s, compared, suspect, hollow) + (_by(gate, s.units) if s.wrong or suspect else ""),
         compared=compared,
-        wrong=count,
-        unchecked=answer.size - compared,
-        worst_index=worst,
-        got=float(answer[worst]),
-        expected=float(expected.value[worst]),
-        error_units=float(c.units.max()),
-        guaranteed_share=float(c.guaranteed_share.max()),
-        expected_share=float(c.expected_share.max()),
+        wrong=s.wrong,
+        unchecked=s.size - compared,
+        worst_index=s.index,
+        got=s.got,
+        expected=s.expected,
+        error_units=s.units,
+        guaranteed_share=s.worst[0],
+        expected_share=s.expected_share,
         suspect=suspect,
     )
 
 
-def _sentence(c: _Compared, compared: int, count: int, suspect: bool, worst: tuple[int, ...], told: str) -> str:
-    if count:
-        return f"{count} of {compared} elements wrong; worst at {_list(worst)}: {told}"
-    if c.unchecked.all():
-        return f"none of {c.error.size} elements could be checked: a partial sum may overflow or no bound is known"
+def _sentence(s: _Sum, compared: int, suspect: bool, hollow: bool) -> str:
+    if s.wrong:
+        return f"{s.wrong} of {compared} elements wrong; worst at {_list(s.index)}: {_told(s.got, s.expected)}"
+    if s.unchecked == s.size:
+        return f"none of {s.size} elements could be checked: a partial sum may overflow or no bound is known"
     if not compared:
-        return f"none of {c.error.size} elements could be checked: zeros would be within the bounds, too"
-    if suspect and c.hollow:
-        return f"{float(c.expected_share.max()):.3g} × what is expected, where the proven bound would let zeros pass"
+        return f"none of {s.size} elements could be checked: zeros would be within the bounds, too"
+    if suspect and hollow:
+        return f"{s.expected_share:.3g} × what is expected, where the proven bound would let zeros pass"
     if suspect:
-        return f"within the proven bound, but {float(c.expected_share.max()):.3g} × what is expected"
+        return f"within the proven bound, but {s.expected_share:.3g} × what is expected"
     return ""
 
 
@@ -172,6 +245,13 @@ def units_apart(
 
     `numerics` are those that the two declare: where a partial sum may overflow under either, an infinity is right, too.
     """
+    parts = (_apart(left[part], right[part], expected.part(part), dtype, numerics) for part in _parts(left.shape))
+    return max(parts, default=0.0)
+
+
+def _apart(
+    left: NDArray[Any], right: NDArray[Any], expected: Expected, dtype: str, numerics: Sequence[Numerics]
+) -> float:
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
@@ -183,7 +263,7 @@ def units_apart(
 
 
 def _held(expected: Expected, dtype: str, numerics: Sequence[Numerics]) -> NDArray[np.bool_]:
-    """Return where answers are checked under all of these numerics, as `_compare` does it."""
+    """Return where answers are checked under all of these numerics, as `compare` does it."""
     checked: NDArray[np.bool_] = np.all([allowance(expected, dtype, each).checkable for each in numerics], axis=0)
     return np.isnan(expected.magnitude) | checked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf, nan
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from convsuite import judge as room
-from convsuite.case import Expected, Numerics, Origin, Pass, Verdict
+from convsuite.algorithms import Winograd
+from convsuite.case import Expected, Norms, Numerics, Origin, Pass, Verdict
 from convsuite.entry import ChannelsEntry
 from convsuite.formats import FORMATS
 from convsuite.judge import ACCIDENTS, identical, judge, judge_refusal, units_apart
@@ -259,3 +261,38 @@ def test_a_judge_that_looks_away_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(room, "_difference", lambda y, *_: np.zeros_like(y))
     with pytest.raises(AssertionError):
         test_any_element_off_by_one_is_found_at_its_index("float32", Pass.FORWARD)
+
+
+@pytest.mark.parametrize("size", [1, 5, 7, 30])
+@pytest.mark.parametrize("wrong", [(), ((0, 0, 0, 0),), ((1, 2, 3, 4), (0, 1, 2, 3), (1, 2, 3, 3))])
+@pytest.mark.parametrize("integral", [False, True])
+def test_an_answer_in_parts_is_judged_as_it_is_in_one(
+    size: int, wrong: tuple[tuple[int, ...], ...], integral: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large answer is: what was found of each part is put together."""
+    rng = np.random.default_rng(0)
+    value = np.trunc(8 * rng.standard_normal((2, 3, 4, 5))) if integral else rng.standard_normal((2, 3, 4, 5))
+    value[1, 0, 0] = nan
+    due = Expected(
+        value=value, low=None, magnitude=np.where(np.isnan(value), nan, np.abs(value) * 3), terms=9,
+        integral=np.full((1, 3, 1, 1), integral), norms=Norms(peak=np.ones((2, 3, 1, 1)), energy=np.ones((2, 3, 1, 1))),
+    )  # fmt: skip
+    answer = (value * (1 if integral else 1 + U)).astype(np.float32)
+    for number, at in enumerate(wrong, start=1):
+        answer[at] += number
+    for numerics in (BOTH[0], replace(BOTH[0], fast=Winograd(tile=(2, 2), kernel=(3, 3), channels=1))):
+        monkeypatch.undo()
+        whole = judge(answer, "float32", due, "float32", numerics)
+        apart = units_apart(answer, value.astype(np.float32), due, "float32", [numerics])
+        assert whole.wrong == len(wrong)
+        monkeypatch.setattr(room, "_PART", size)
+        assert judge(answer, "float32", due, "float32", numerics) == whole
+        assert units_apart(answer, value.astype(np.float32), due, "float32", [numerics]) == apart
+
+
+def test_zeros_in_some_part_are_no_emptiness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether zeros would pass is asked of the whole answer: of a part that is due to be 0 they always do."""
+    due = expected([[0, 0], [1, 2]], [[0, 0], [1, 2]])
+    monkeypatch.setattr(room, "_PART", 2)
+    assert judged([[0, 0], [1, 2]], due).right
+    assert not judged([[0, 0], [0, 0]], due).right
