@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from convsuite.algorithms import Fast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -315,7 +317,8 @@ class Expected:
     # gate 1 may apply: operands are integers and no quotient is rounded; for all elements or, broadcast, for each
     integral: bool | NDArray[np.bool_]
     sums: NDArray[np.float64] | None = None  # what partial sums may come to, where that is not the magnitude
-    norms: Norms | None = None  # where a fast algorithm may be declared
+    # where a fast algorithm may be declared; computed when it is
+    norms: Callable[[], Norms] | None = None
 
     def part(self, box: tuple[slice, ...]) -> Expected:
         """Return the same for a box of the result; what is broadcast along an axis stays so."""

@@ -137,7 +137,7 @@ def _norm(expected: Expected, bound: NormBound) -> Real:
     """Return the norm that a bound is in, an element a result's; infinite where the operation has none."""
     if expected.norms is None:
         return np.full_like(expected.magnitude, inf)
-    norm: Real = getattr(expected.norms, bound.norm)
+    norm: Real = getattr(expected.norms(), bound.norm)
     return np.broadcast_to(norm, expected.magnitude.shape)
 
 

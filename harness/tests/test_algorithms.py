@@ -61,7 +61,7 @@ def correlated(x: Real, w: Real, dtype: str = "float32") -> Expected:
     of = norms(x.reshape(1, 1, len(x), -1).astype(float), w.reshape(1, 1, len(w), -1).astype(float), dtype, 2)
     whole = np.broadcast_to(np.asarray(found.integral), found.value.shape).reshape(shape)
     value, magnitude = found.value.reshape(shape), found.magnitude.reshape(shape)
-    return replace(found, value=value, magnitude=magnitude, integral=whole, norms=of)
+    return replace(found, value=value, magnitude=magnitude, integral=whole, norms=lambda: of)
 
 
 def filtered(x: Real, w: Real, m: int, work: Any = np.float32, planted: Any = None) -> Real:
