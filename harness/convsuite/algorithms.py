@@ -9,7 +9,7 @@ Everything is for any order of summation, fused or not. Pure, and without NumPy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from math import inf, log2, prod, sqrt
@@ -65,6 +65,7 @@ class Winograd:
     tile: tuple[int, ...]
     kernel: tuple[int, ...]
     channels: int
+    algorithm: str = field(default="winograd", init=False)  # what a JSON record calls it
 
     def __post_init__(self) -> None:
         _check(self.tile, self.kernel, self.channels)
@@ -124,6 +125,7 @@ class Fft:
     size: tuple[int, ...]
     kernel: tuple[int, ...]
     channels: int
+    algorithm: str = field(default="fft", init=False)  # what a JSON record calls it
 
     def __post_init__(self) -> None:
         _check(self.size, self.kernel, self.channels)
