@@ -326,16 +326,17 @@ class Expected:
         def of(array: NDArray[Any]) -> NDArray[Any]:
             lacking = (1,) * (self.value.ndim - array.ndim)
             whole = array.reshape(lacking + array.shape)
-            found: NDArray[Any] = whole[
-                tuple(b if n > 1 else slice(None) for b, n in zip(box, whole.shape, strict=True))
-            ]
+            index = tuple(b if n > 1 else slice(None) for b, n in zip(box, whole.shape, strict=True))
+            found: NDArray[Any] = whole[index]
             return found
 
-        norms = self.norms and Norms(peak=of(self.norms.peak), energy=of(self.norms.energy))
+        def norms_of(norms: Callable[[], Norms]) -> Callable[[], Norms]:
+            return lambda: Norms(peak=of(norms().peak), energy=of(norms().energy))
+
         return replace(
             self, value=of(self.value), low=None if self.low is None else of(self.low), magnitude=of(self.magnitude),
             integral=self.integral if isinstance(self.integral, bool) else of(self.integral),
-            sums=None if self.sums is None else of(self.sums), norms=norms,
+            sums=None if self.sums is None else of(self.sums), norms=self.norms and norms_of(self.norms),
         )  # fmt: skip
 
 

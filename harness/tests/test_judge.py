@@ -273,9 +273,10 @@ def test_an_answer_in_parts_is_judged_as_it_is_in_one(
     rng = np.random.default_rng(0)
     value = np.trunc(8 * rng.standard_normal((2, 3, 4, 5))) if integral else rng.standard_normal((2, 3, 4, 5))
     value[1, 0, 0] = nan
+    ones = np.ones((2, 3, 1, 1))
     due = Expected(
         value=value, low=None, magnitude=np.where(np.isnan(value), nan, np.abs(value) * 3), terms=9,
-        integral=np.full((1, 3, 1, 1), integral), norms=Norms(peak=np.ones((2, 3, 1, 1)), energy=np.ones((2, 3, 1, 1))),
+        integral=np.full((1, 3, 1, 1), integral), norms=lambda: Norms(peak=ones, energy=ones),
     )  # fmt: skip
     answer = (value * (1 if integral else 1 + U)).astype(np.float32)
     for number, at in enumerate(wrong, start=1):
