@@ -46,6 +46,7 @@ from convsuite_backends.numpy_im2col.transposed import (
     conv_transpose_grad_weight,
     conv_transpose_gradients,
 )
+from convsuite_backends.numpy_im2col.workspace import workspace
 
 if TYPE_CHECKING:
     from convsuite.backend import Function, Gradient, GradientCall
@@ -102,6 +103,13 @@ class NumpyIm2col(NumpyArrays):
             return lambda: finish(compute(case, *_channels_first(case, arrays)), pass_.role, case)
 
         return bind
+
+    def workspace_bytes(self, call: Callable[[], Values]) -> int | None:
+        """Return what a call used of the thread's workspace, and what it allocated beyond that and its result."""
+        own = workspace()
+        own.peak = 0
+        allocated = super().workspace_bytes(call)
+        return None if allocated is None else allocated + own.peak
 
     def explain(self, case: Case, pass_: Pass) -> str:
         """See `explain.explain`."""

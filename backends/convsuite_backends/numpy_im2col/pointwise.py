@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.products import multiply
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
 
@@ -26,7 +27,7 @@ def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total:
     """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
     columns = pad(x, g).astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
     at_once = y.reshape(g.batch, g.groups, g.c_out, prod(g.out)) if y.dtype == total and y.flags.c_contiguous else None
-    found = np.matmul(matrix(weight, g, total), columns, out=at_once)
+    found = multiply(matrix(weight, g, total), columns, at_once)
     if shift is not None:
         found += shift
     if at_once is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.columns import Columns, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
+from convsuite_backends.numpy_im2col.products import multiply
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
 from convsuite_backends.numpy_im2col.workspace import workspace
@@ -33,7 +34,7 @@ def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total:
         for tile in lowered.tiles:
             columns, here = lowered.of(tile), by_group[tile.index]
             at_once = _side_by_side(here) if y.dtype == total and y.flags.c_contiguous else None
-            part = np.matmul(by_row[tile.groups], columns, out=at_once)
+            part = multiply(by_row[tile.groups], columns, at_once)
             if shift is not None:
                 part += shift[tile.groups]
             if at_once is None:

@@ -23,6 +23,7 @@ from convsuite_backends.numpy_im2col import gradients, paths
 from convsuite_backends.numpy_im2col.columns import boxes
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
+from convsuite_backends.numpy_im2col.products import SMALL
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.workspace import WORKSPACE_BYTES, Workspace, workspace
 
@@ -31,7 +32,6 @@ TAPS = 3  # on each axis
 GATHERED_BYTES = (
     512 << 10
 )  # of tiles as they are cut out, of the input that they are cut out of, and of all that is small
-SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS multiplies matrices as they lie, without packing them
 LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the tiles' transforms cost more than the products they save
 LEAST_POSITIONS = 100  # outputs of a channel: with fewer, the weight's transform does
 MOST_COVERED = 1.25  # outputs that tiles of 4 × 4 may compute for each that tiles of 2 × 2 compute
@@ -242,7 +242,7 @@ class _Room:
 
 def _pieces(n: int, multiplications: int) -> list[slice]:
     """Cut n rows, each with so many multiplications, into small products."""
-    step = SMALL_PRODUCT // multiplications
+    step = SMALL // multiplications
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
