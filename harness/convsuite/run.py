@@ -20,6 +20,7 @@ from convsuite import judge, worker
 from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support, Verdict
 from convsuite.dtypes import round_to
 from convsuite.errors import CaseFileError
+from convsuite.evidence import Evidence, evidence_of
 from convsuite.formats import INDEX_DTYPES
 from convsuite.known import KnownFailures
 from convsuite.lane import Crashed, Lane, Reply, State, TimedOut
@@ -40,6 +41,7 @@ class Report:
     case: Case | None  # None for the outcome of an import
     outcomes: tuple[Outcome, ...]
     agreements: tuple[Agreement, ...] = ()
+    evidence: tuple[Evidence, ...] = ()  # of wrong answers
 
 
 @dataclass(slots=True)
@@ -207,6 +209,7 @@ def _report(
 ) -> Report:
     """Judge what all lanes answered to a case; `between` is called before each."""
     outcomes, arrays = [], dict[Pass, list[tuple[Outcome, NDArray[Any]]]]()
+    wrong = list[tuple[Outcome, worker.PassAnswer]]()
     for lane in lanes:
         between()
         reply = work.replies[lane.name]
@@ -214,10 +217,34 @@ def _report(
             outcome = known.judge(outcome_of(work, lane, pass_, answer, reply), lane.version.rpartition(" ")[2])
             outcomes.append(outcome)
             array = answer.array if isinstance(answer, worker.PassAnswer) else None
+            if isinstance(answer, worker.PassAnswer) and _is_wrong(outcome):
+                wrong.append((outcome, answer))
             # of wrong answers it is known how far off they are; agreement is of right ones
             if outcome.status is Status.PASSED and isinstance(array, np.ndarray):
                 arrays.setdefault(pass_, []).append((outcome, array))
-    return Report(case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)))
+    evidence = tuple(_evidence(work, outcome, answer) for outcome, answer in wrong)
+    return Report(
+        case=work.case, outcomes=tuple(outcomes), agreements=tuple(_agreements(work, arrays)), evidence=evidence
+    )
+
+
+def _is_wrong(outcome: Outcome) -> bool:
+    """Return whether an answer has wrong elements, be that known or not."""
+    failed = outcome.status in (Status.MISMATCH, Status.KNOWN_FAILURE)
+    return failed and outcome.verdict is not None and outcome.verdict.wrong > 0
+
+
+def _evidence(work: Work, outcome: Outcome, answer: worker.PassAnswer) -> Evidence:
+    """Return where an answer is wrong, the first or the second, beside what all backends answered to that pass."""
+    others = {
+        name: other.array
+        for name, reply in work.replies.items()
+        for pass_, other in _answers(work.case, reply)
+        if pass_ is answer.pass_ and isinstance(other, worker.PassAnswer) and isinstance(other.array, np.ndarray)
+    }
+    both = [array for array in (answer.array, answer.again) if isinstance(array, np.ndarray)]
+    dtype = due_dtype(work.case, answer.pass_, answer.dtype)
+    return evidence_of(outcome, both, work.expected(answer.pass_), dtype, others)
 
 
 def _answers(case: Case, reply: Reply) -> list[tuple[Pass, worker.PassAnswer | Reply]]:

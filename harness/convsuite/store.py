@@ -2,9 +2,9 @@
 
 Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each
 case on each backend), `agreement` (pairs of backends, summed up per operation and pass); of benches also `problem`,
-`timing`, `untimed` and `peak`, which `bench.rows` describes. An outcome is never overwritten: a second one of the same
-pass, case and backend in one run is refused. Only agreement's sums grow, a run is closed, and times are taken back
-whose answer turns out to be wrong.
+`timing`, `untimed` and `peak`, which `bench.rows` describes; for reports `terms` and `evidence`, which `evidence` does.
+An outcome is never overwritten: a second one of the same pass, case and backend in one run is refused. Only agreement's
+sums grow, a run is closed, and times are taken back whose answer turns out to be wrong.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from convsuite import evidence
 from convsuite.bench.rows import SCHEMA as _BENCH_SCHEMA
 from convsuite.bench.rows import WORKSPACE as _WORKSPACE
 from convsuite.errors import StoreError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from convsuite.lane import Lane
     from convsuite.run import Report
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _APPLICATION = 0x636F6E76  # "conv"
 _WAIT_S = 10.0  # for another process that writes
 
@@ -65,7 +66,7 @@ CREATE TABLE agreement (
 ) STRICT, WITHOUT ROWID;
 """
 
-_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _WORKSPACE)  # what each version added
+_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _WORKSPACE, evidence.SCHEMA)  # what each version added
 
 _ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) \w+")
 
@@ -123,6 +124,8 @@ class Store:
         with self._transaction():
             self.connection.executemany(_OUTCOME, [_outcome_row(run, o) for o in report.outcomes])
             self.connection.executemany(_AGREEMENT, [_agreement_row(run, a) for a in report.agreements])
+            self.connection.executemany(evidence.ADD_TERMS, evidence.term_rows(run, report.case))
+            self.connection.executemany(evidence.ADD, [evidence.row(run, e) for e in report.evidence])
 
     def add_rows(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
         """Add rows of a bench, or take some back, in one transaction; the statements are in `bench.rows`."""

@@ -262,3 +262,28 @@ def test_values_that_contradict_the_reference_stop_all(tmp_path: Path) -> None:
         run.contradictions(casefile.load([file]).cases)
     file.write_text(file.read_text().replace("7", "6"))
     run.contradictions(casefile.load([file]).cases)
+
+
+ODD_ROW = """
+from convsuite_backends.numpy_im2col import NumpyIm2col
+
+class Planted(NumpyIm2col):
+    def conv(self, case, x, weight, bias=None):
+        y = super().conv(case, x, weight, bias).copy()
+        y[:, 1, 2] = 0
+        return y
+"""
+
+
+def test_of_a_wrong_answer_it_is_kept_where_it_is_wrong(
+    cases: tuple[Case, ...], tmp_path: Path, planted: Plant
+) -> None:
+    planted({"odd": ODD_ROW})
+    report = reports(cases[:1], Settings(workdir=tmp_path), "numpy_im2col", "odd")[0]
+    (kept,) = report.evidence
+    assert (kept.case_id, kept.backend, kept.pass_) == (cases[0].id, "odd", "forward")
+    (plane,) = kept.planes
+    lines = plane.map.split("\n")
+    assert plane.index == (0, 1)
+    assert [any(sign in "123456789" for sign in line) for line in lines] == [False, False, True, False]
+    assert all(e.got["odd"] == "0" and e.got["numpy_im2col"] == e.expected for e in kept.elements)
