@@ -248,6 +248,26 @@ def bench_compare(before: str, after: str, db: Path) -> None:
     sys.exit(run_compare(before, after, db))
 
 
+@main.command()
+@click.argument("before", metavar="RUN_A")
+@click.argument("after", metavar="RUN_B")
+@db_option
+def diff(before: str, after: str, db: Path) -> None:
+    """Tell what differs from one run of `check` to another: what began to fail, ceased to, or is supported now.
+
+    A run is a number (`convsuite check` prints it last), `last`, or FILE:NUMBER of another database.
+
+    \b
+    convsuite diff 3 4
+    convsuite diff main.db:last last
+
+    Exit codes: 0 nothing began to fail, 3 something did, 2 usage or bad input.
+    """  # noqa: D301
+    from convsuite.diff import run_diff
+
+    sys.exit(run_diff(before, after, db))
+
+
 @main.group(name="list")
 def list_() -> None:
     """List cases, backends or operations."""

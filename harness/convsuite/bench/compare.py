@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convsuite import terminal
+from convsuite import runs, terminal
 from convsuite.bench import table, units
 from convsuite.bench.estimate import DIFFERENCE, Ratio, Verdict, middle, ratio_of_runs
 from convsuite.bench.records import Cell, Timing
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 EXIT_REGRESSION = 3
 EXIT_NOISY = 4
 _ABOUT = ("platform", "python", "numpy", "convsuite", "cpu", "cases_revision")
-_RUNS = "SELECT id FROM run WHERE EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id) ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +72,7 @@ def run_compare(before: str, after: str, db: Path) -> int:
 
 def side(text: str, db: Path) -> Side:
     """Return a run that is named by its number, by `last`, or by FILE:NUMBER. Raise StoreError where there is none."""
-    file, _, number = text.rpartition(":")
-    path = Path(file) if file else db
+    path, number = runs.split(text, db)
     with closing(read_store(path)) as store:
         run = _number(store, path, number)
         (state,) = (row["state"] for row in store.rows("SELECT state FROM run WHERE id = ?", (run,)))
@@ -95,13 +93,8 @@ def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -
 
 
 def _number(store: Store, path: Path, text: str) -> int:
-    known = [row[0] for row in store.rows(_RUNS)]
-    if text == "last" and known:
-        return int(known[-1])
-    if not text.isdecimal() or int(text) not in known:
-        has = f"it has times of run {', '.join(map(str, known))}" if known else "no run in it has times"
-        raise StoreError(f"{path}: no bench is run {text!r}; {has} (`convsuite bench` makes one)")
-    return int(text)
+    known = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
+    return runs.number(text, known, path, "bench", "times", "`convsuite bench` makes one")
 
 
 def _about(store: Store, run: int) -> Iterator[tuple[str, str]]:
