@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from convsuite import sources, written
 from convsuite.case import LEVELS, Case
@@ -74,6 +77,44 @@ def selected(
         if not globs and read == LEVELS[-1]:
             raise
         return suite, select((load(folders) if folders else builtin()).cases, texts, level)
+
+
+def alone(case: Case, folders: Sequence[Path]) -> str:
+    """Return a case as a case file of its own: its defaults merged, of its sweeps the values that it has.
+
+    `folders` are those that it was read from, none for the cases that convsuite ships. Raise CaseFileError where its
+    file is not there, or no longer has it.
+    """
+    source = _source(case, folders)
+    root = parse(source.text(), source.shown)
+    file = _file(source, root)
+    for node in (root.child("cases") or root).items or ():
+        if node.line == case.origin.line:
+            fields = _chosen(written.read(file, node, _defaults(file, root)), case.id)
+            top = {"operation": case.operation, "cases": [fields]}
+            return yaml.safe_dump(top, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    raise CaseFileError(place(source.shown, case.origin.line, 1, f"{case.id} is no longer here"))
+
+
+def _source(case: Case, folders: Sequence[Path]) -> sources.Source:
+    """Return the file that a case was read from."""
+    roots: list[tuple[Traversable, str]] = [(path, str(path)) for path in folders] or [(files(BUILTIN), BUILTIN)]
+    for root, name in roots:
+        for source in sources.find(root, name):
+            if source.shown == case.origin.file:
+                return source
+    raise CaseFileError(f"{case.origin.file}: is not there; {case.id} was read from it")
+
+
+def _chosen(case: Written, case_id: str) -> dict[str, Any]:
+    """Return a case's keys and values, of those that are swept the one that the id says."""
+    rest = case_id.split("/", 3)[3] if case.swept or case.paired else ""
+    values = {"name": None, **{key: node.value for key, node in case.fields.items()}}  # the name first
+    for key, choices in {**case.swept, **case.paired}.items():
+        texts = {f"{key}={text}": node.value for node, text in choices}
+        said = max((text for text in texts if f"{rest},".startswith(f"{text},")), key=len)
+        values[key], rest = texts[said], rest[len(said) + 1 :]
+    return values
 
 
 def _load(roots: Sequence[tuple[Traversable, str]], level: str, globs: Sequence[str] = (), own: bool = False) -> Suite:

@@ -791,3 +791,39 @@ def test_a_written_pointwise_weight_has_its_memory_format(tmp_path: Path) -> Non
     text = f"operation: separable_conv\ncases:\n- {{name: a, {keys}}}\n"
     (case,) = casefile.load([write(tmp_path, text)]).cases
     assert {o.role: o.memory_format for o in case.operands}["pointwise"] == "transposed"
+
+
+# --- a case alone
+
+
+@pytest.mark.parametrize(
+    "glob", ["conv/pairs/*", "conv/basic/*", "conv/padding/*", "max_pool/*", "separable_conv/pairs/*"]
+)
+def test_a_case_alone_is_the_same_case(glob: str, tmp_path: Path) -> None:
+    """Its file, read again, gives one case that computes the same."""
+    for case in casefile.builtin("default", (glob,)).cases[::7]:
+        path = write(tmp_path, casefile.alone(case, ()), f"{case.id.split('/')[1]}.yaml")
+        (again,) = casefile.load([path]).cases
+        assert (geometry(again), again.fill, again.seed) == (geometry(case), case.fill, case.seed)
+        assert case.id.startswith(again.id)
+
+
+def test_a_case_alone_has_its_defaults_and_of_its_sweep_one_value(tmp_path: Path) -> None:
+    text = (
+        "operation: conv\ndefaults: {input: 8, dtype: float64}\ncases:\n"
+        "  - {name: a, kernel: 3, sweep: {stride: [1, 11, 2], padding: [1, 11, [[1, 2]]]}, impossible: skip, rank: 1}\n"
+    )
+    path = write(tmp_path, text)
+    case = next(c for c in casefile.load([path]).cases if c.id == "conv/f/a/stride=2,padding=11")
+    (fields,) = yaml.safe_load(casefile.alone(case, [path]))["cases"]
+    assert fields == {"name": "a", "kernel": 3, "input": 8, "dtype": "float64", "stride": 2, "padding": 11, "rank": 1}
+
+
+def test_a_case_whose_file_is_another_by_now(tmp_path: Path) -> None:
+    path = write(tmp_path, one("stride: 2"))
+    (case,) = casefile.load([path]).cases
+    write(tmp_path, "operation: conv\ncases:\n\n\n  - {name: b, input: 8, kernel: 3}\n")
+    with pytest.raises(CaseFileError, match="conv/f/a is no longer here"):
+        casefile.alone(case, [path])
+    with pytest.raises(CaseFileError, match="is not there"):
+        casefile.alone(case, [write(tmp_path, one(""), "g.yaml")])
