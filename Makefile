@@ -3,6 +3,7 @@
 #   make check                          the default suite on every framework of the extra `cpu`
 #   make check ARGS="'conv/*' --backend torch"
 #   make test  ARGS="-k padding"        lint, then the project's own tests
+#   make report                         what the newest check came to, as pages (after `make check`)
 #   make dashboard ARGS="--bench conv"  time the suite with asv, and serve its pages until Ctrl-C
 #
 # PYTHON is asked for only when .venv is made; `make clean` removes it.
@@ -18,13 +19,16 @@ EXAMPLE = examples/convsuite-scipy
 KIND    = benchmarks/asv_bench_convsuite
 SERVE  ?= 8080
 
-.PHONY: help check test dashboard lint dev constraints clean
+.PHONY: help check report test dashboard lint dev constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 14
 
 check: $(VENV)/.installed  ## run the default suite: NumPy, PyTorch, TensorFlow, Keras, JAX (ARGS go to `convsuite check`)
 	$(BIN)/convsuite check $(ARGS)
+
+report: $(VENV)/.installed-reports  ## what the newest check came to, as pages (ARGS go to `convsuite report`)
+	$(BIN)/convsuite report $(ARGS)
 
 test: lint  ## run ruff, mypy and the project's own tests (ARGS go to pytest; JOBS processes)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -58,6 +62,10 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.installed-reports: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e '.[cpu,reports]'
 	@touch $@
 
 # The kind of benchmark and the example go in as their users get them, not editable: afresh when they change.

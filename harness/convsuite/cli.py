@@ -268,6 +268,30 @@ def diff(before: str, after: str, db: Path) -> None:
     sys.exit(run_diff(before, after, db))
 
 
+@main.command()
+@db_option
+@click.option(
+    "--output", "-o", "out", type=click.Path(path_type=Path),
+    help="Where to write. [default: the folder convsuite-report, or convsuite-report.html]",
+)  # fmt: skip
+@click.option("--single-file", is_flag=True, help="One HTML file with all pages in it, to attach.")
+@click.option("--run", "-r", type=click.IntRange(min=1), help="Which run. [default: the newest check]")
+@cases_option
+def report(**options: Any) -> None:
+    """Write a run as pages to look at: what agrees, what does not, how fast. They need no server and no network.
+
+    The cases of findings are drawn as their files say today; --cases names the files of cases of your own.
+
+    \b
+    convsuite report
+    convsuite report --run 3 -o site
+    convsuite report --single-file -o results.html
+    """  # noqa: D301
+    from convsuite_reports.command import Request, run_report
+
+    click.echo(f"open {run_report(Request(**options))}")
+
+
 @main.group(name="list")
 def list_() -> None:
     """List cases, backends or operations."""

@@ -1,0 +1,112 @@
+"""A run as a reader knows it: when, where, with what; and which run a report is about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convsuite import runs
+from convsuite.errors import StoreError
+
+if TYPE_CHECKING:
+    from convsuite.store import Store
+
+_CHECKS = (
+    f"{runs.WITH_OUTCOMES[: -len(' ORDER BY id')]} AND NOT EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One that took part, or could not."""
+
+    name: str
+    device: str
+    ready: bool
+    versions: tuple[tuple[str, str], ...]
+    import_s: float | None
+
+    @property
+    def version(self) -> str:
+        """What computes, and its version."""
+        return " ".join(self.versions[0]) if self.versions else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run and its environment."""
+
+    number: int
+    started: str
+    finished: str
+    state: str
+    command: str
+    about: tuple[tuple[str, str], ...]  # name and value, as they are shown
+    revision: str
+    backends: tuple[Backend, ...]
+
+    @property
+    def when(self) -> str:
+        """When it began, UTC, to the minute."""
+        return self.started[:16].replace("T", " ")
+
+
+def chosen(store: Store, number: int | None) -> int:
+    """Return the run that a report is about: the one asked for, else the newest check, else the newest with outcomes.
+
+    Raise StoreError where it has no outcomes.
+    """
+    known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
+    if number is not None:
+        return runs.number(str(number), known, store.path, "check", "outcomes", "`convsuite check` makes one")
+    checks = [int(row[0]) for row in store.rows(f"{_CHECKS} ORDER BY id")]
+    if not known:
+        raise StoreError(f"{store.path}: no run in it has outcomes: `convsuite check` makes one")
+    return (checks or known)[-1]
+
+
+def before(store: Store, number: int) -> int | None:
+    """Return the check before a run, which it is compared with; None where there is none."""
+    earlier = [int(row[0]) for row in store.rows(f"{_CHECKS} AND id < ? ORDER BY id", (number,))]
+    return earlier[-1] if earlier else None
+
+
+def checks(store: Store, most: int) -> list[int]:
+    """Return the newest checks, oldest first."""
+    return [int(row[0]) for row in store.rows(f"{_CHECKS} ORDER BY id")][-most:]
+
+
+def newest_bench(store: Store, number: int) -> int | None:
+    """Return the run itself if it has times, else the newest that has; None where none has."""
+    timed = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
+    return number if number in timed else timed[-1] if timed else None
+
+
+def run_of(store: Store, number: int) -> Run:
+    """Return a run."""
+    (r,) = store.rows("SELECT * FROM run WHERE id = ?", (number,))
+    backends = store.rows("SELECT * FROM backend WHERE run = ? ORDER BY name", (number,))
+    variables = json.loads(r["variables"] or "{}")
+    about = (
+        ("convsuite", r["convsuite"]), ("cases", r["cases_revision"] or "no git revision"), ("processor", r["cpu"]),
+        ("instruction sets", r["isa"]), ("cores", r["cores"]), ("threads of each backend", r["threads"]),
+        ("system", r["platform"]), ("Python", r["python"]), ("NumPy", r["numpy"]),
+        ("environment", " ".join(f"{name}={value}" for name, value in variables.items())), ("command", r["command"]),
+    )  # fmt: skip
+    return Run(
+        number=number,
+        started=r["started"],
+        finished=r["finished"] or "",
+        state=r["state"],
+        command=r["command"],
+        about=tuple((name, str(value)) for name, value in about if value),
+        revision=r["cases_revision"] or "",
+        backends=tuple(
+            Backend(
+                name=b["name"], device=b["device"], ready=b["state"] == "ready",
+                versions=tuple(json.loads(b["versions"]).items()), import_s=b["import_s"],
+            )
+            for b in backends
+        ),
+    )  # fmt: skip
