@@ -292,6 +292,27 @@ def report(**options: Any) -> None:
     click.echo(f"open {run_report(Request(**options))}")
 
 
+_FORMATS = ("csv", "parquet", "json", "junit", "markdown", "badge")
+
+
+@main.command()
+@click.argument("form", metavar="FORMAT", type=click.Choice(_FORMATS))
+@db_option
+@click.option("--output", "-o", "out", type=click.Path(path_type=Path), help="A file. [default: standard output]")
+@click.option("--run", "-r", type=click.IntRange(min=1), help="Which run. [default: the newest check]")
+def export(form: str, db: Path, out: Path | None, run: int | None) -> None:
+    """Write a run for other programs: csv, parquet, json (a line each), junit, markdown (a summary), badge (SVG).
+
+    \b
+    convsuite export markdown -o "$GITHUB_STEP_SUMMARY"
+    convsuite export badge -o convsuite.svg
+    convsuite export parquet -o outcomes.parquet
+    """  # noqa: D301
+    from convsuite_reports.exports import run_export
+
+    run_export(form, db, out, run)
+
+
 @main.group(name="list")
 def list_() -> None:
     """List cases, backends or operations."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from xml.sax.saxutils import XMLGenerator
 from xml.sax.xmlreader import AttributesImpl
 
@@ -63,32 +63,36 @@ def check_junit(path: Path) -> None:
 
 
 def write_junit(store: Store, run: int, path: Path, stale: Sequence[str]) -> None:
-    """Write a run's outcomes as JUnit XML, row by row, and its stale known failures.
-
-    A testcase is one pass; its `time` is the case's time on its backend divided by the number of passes.
-    Raise StoreError where the file cannot be written.
-    """
-    total, failures, skipped = (n or 0 for n in next(iter(store.rows(_SUMS, (run,)))))
+    """Write a run's outcomes as a file of JUnit XML. Raise StoreError where the file cannot be written."""
     try:
         with path.open("w", encoding="utf-8") as file:
-            xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
-            xml.startDocument()
-            _start(xml, "testsuites", {})
-            sums = {"tests": total + len(stale), "failures": failures + len(stale), "skipped": skipped}
-            _start(xml, "testsuite", {"name": "convsuite", **{key: str(n) for key, n in sums.items()}})
-            for row in store.rows(_OUTCOMES, (run,)):
-                _testcase(xml, row)
-            for text in stale:
-                _start(xml, "testcase", {"classname": "known_failures", "name": text})
-                _element(xml, "failure", {"type": "stale", "message": text})
-                xml.endElement("testcase")
-            xml.endElement("testsuite")
-            xml.endElement("testsuites")
-            xml.endDocument()
+            junit_to(file, store, run, stale)
     except OSError as error:
         raise StoreError(
             f"{path}: the JUnit file cannot be written: {error.strerror}; the results are in the database"
         ) from None
+
+
+def junit_to(file: TextIO, store: Store, run: int, stale: Sequence[str]) -> None:
+    """Write a run's outcomes as JUnit XML, row by row, and its stale known failures.
+
+    A testcase is one pass; its `time` is the case's time on its backend divided by the number of passes.
+    """
+    total, failures, skipped = (n or 0 for n in next(iter(store.rows(_SUMS, (run,)))))
+    xml = XMLGenerator(file, "utf-8", short_empty_elements=True)  # type: ignore[arg-type]  # any text file will do
+    xml.startDocument()
+    _start(xml, "testsuites", {})
+    sums = {"tests": total + len(stale), "failures": failures + len(stale), "skipped": skipped}
+    _start(xml, "testsuite", {"name": "convsuite", **{key: str(n) for key, n in sums.items()}})
+    for row in store.rows(_OUTCOMES, (run,)):
+        _testcase(xml, row)
+    for text in stale:
+        _start(xml, "testcase", {"classname": "known_failures", "name": text})
+        _element(xml, "failure", {"type": "stale", "message": text})
+        xml.endElement("testcase")
+    xml.endElement("testsuite")
+    xml.endElement("testsuites")
+    xml.endDocument()
 
 
 _SUMS = f"""SELECT count(*), sum(status IN ({", ".join(f"'{s}'" for s in sorted(_FAILURES))})),
