@@ -38,6 +38,20 @@ class Kind(StrEnum):
     ONLY_BEFORE = "only in the first"
     ONLY_AFTER = "only in the second"
 
+    @property
+    def plural(self) -> str:
+        """What is said of several checks: `2 fail otherwise`."""
+        return _PLURAL.get(self, self.value)
+
+
+_PLURAL = {
+    Kind.OTHERWISE: "fail otherwise",
+    Kind.GAINED: "are supported now",
+    Kind.LOST: "are no longer supported",
+    Kind.BITS: "have other bits",
+}
+COUNTED_ONLY = (Kind.BITS, Kind.ONLY_BEFORE, Kind.ONLY_AFTER)  # there may be as many as checks, and each says little
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convsuite import terminal
-from convsuite.changes import Change, Changes, Kind, between
+from convsuite.changes import COUNTED_ONLY, Change, Changes, Kind, between
 from convsuite.wording import counted
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 EXIT_BEGAN = 3
 _SHOWN = 20  # of a kind
 _STYLES = {Kind.BEGAN: "red", Kind.OTHERWISE: "yellow", Kind.CEASED: "green", Kind.GAINED: "green"}
-_COUNTED_ONLY = (Kind.BITS, Kind.ONLY_BEFORE, Kind.ONLY_AFTER)
 
 
 def run_diff(before: str, after: str, db: Path) -> int:
@@ -36,7 +35,7 @@ def print_changes(console: Console, found: Changes) -> None:
         if found.counts[kind]:
             _print_kind(console, found, kind)
     checks = counted(found.common, "check")
-    said = ", ".join(f"{found.counts[kind]} {_PLURAL[kind]}" for kind in Kind if found.counts[kind])
+    said = ", ".join(f"{found.counts[kind]} {kind.plural}" for kind in Kind if found.counts[kind])
     terminal.line(console, f"\n{checks} in both: {said or 'no difference'}")
 
 
@@ -45,10 +44,10 @@ def _print_kind(console: Console, found: Changes, kind: Kind) -> None:
     console.print()
     console.print(kind.value, style=_STYLES.get(kind, ""), end=": ")
     terminal.line(console, ", ".join(f"{n} on {backend}" for backend, n in by.items()))
-    for change in [] if kind in _COUNTED_ONLY else found.kept[kind][:_SHOWN]:
+    for change in [] if kind in COUNTED_ONLY else found.kept[kind][:_SHOWN]:
         terminal.line(console, f"  {described(change)}")
     hidden = found.counts[kind] - _SHOWN
-    if hidden > 0 and kind not in _COUNTED_ONLY:
+    if hidden > 0 and kind not in COUNTED_ONLY:
         terminal.line(console, f"  … and {hidden} more: `convsuite report` has them")
 
 
@@ -59,15 +58,3 @@ def described(change: Change) -> str:
     if was is not None and change.after is not None and was.status != found.status:
         text += f"{was.status} → "
     return text + found.status + (f": {found.message}" if found.message else "")
-
-
-_PLURAL = {
-    Kind.BEGAN: "began to fail",
-    Kind.CEASED: "ceased to fail",
-    Kind.OTHERWISE: "fail otherwise",
-    Kind.GAINED: "are supported now",
-    Kind.LOST: "are no longer supported",
-    Kind.BITS: "have other bits",
-    Kind.ONLY_BEFORE: "only in the first",
-    Kind.ONLY_AFTER: "only in the second",
-}

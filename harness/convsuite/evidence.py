@@ -102,7 +102,7 @@ def evidence_of(
         backend=outcome.backend,
         shape=answer.shape,
         planes=tuple(_planes(levels)),
-        elements=tuple(_elements(compared, levels, expected, said)),
+        elements=tuple(_elements(compared, expected, said)),
     )
 
 
@@ -159,11 +159,10 @@ def _coarse(plane: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint
     return np.asarray(padded.reshape(rows, block[0], columns, block[1]).max(axis=(1, 3)))
 
 
-def _elements(
-    c: judge.Compared, levels: NDArray[np.uint8], expected: Expected, said: Mapping[str, NDArray[Any]]
-) -> Iterator[Element]:
+def _elements(c: judge.Compared, expected: Expected, said: Mapping[str, NDArray[Any]]) -> Iterator[Element]:
+    """Yield the worst: the judge's first, by the share of the bound, and by the error where nothing is allowed."""
     wrong = np.flatnonzero(c.wrong)
-    order = np.lexsort((-c.error.ravel()[wrong], -levels.ravel()[wrong].astype(int)))
+    order = np.lexsort((-c.error.ravel()[wrong], -c.guaranteed_share.ravel()[wrong]))
     for flat in wrong[order][:ELEMENTS]:
         index = tuple(int(i) for i in np.unravel_index(int(flat), c.wrong.shape))
         got = {name: _text(array[index]) for name, array in sorted(said.items())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -112,9 +113,16 @@ def _add_performance(site: Site, store: Store, run: Run, db: Path) -> None:
     page = performance_of(store, number) if number is not None else None
     bench = runinfo.run_of(store, number) if number is not None else None
     site.add(
-        "performance", "Performance", "performance.html", page, bench=bench, db=str(db),
+        "performance", "Performance", "performance.html", page, bench=bench, db=str(db), dashboard=_dashboard(site),
         numbered=lambda names: tuple(enumerate(names)),
     )  # fmt: skip
+
+
+def _dashboard(site: Site) -> str:
+    """Return where asv's pages are, seen from the report's; "" where they have not been made here."""
+    pages = Path(".asv/html/index.html")
+    folder = site.path if site.path.is_dir() else site.path.absolute().parent
+    return Path(os.path.relpath(pages, folder)).as_posix() if pages.is_file() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

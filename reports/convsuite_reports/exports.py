@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from convsuite.changes import Changes, Kind, changes
+from convsuite.changes import COUNTED_ONLY, Changes, Kind, changes
 from convsuite.diff import described
 from convsuite.errors import ConvsuiteError
 from convsuite.exports import junit_to
@@ -117,9 +117,10 @@ def _told(one: gathered.Finding) -> str:
 def _changed(file: TextIO, found: Changes) -> None:
     file.write(f"\n### Since {found.before.name}\n\n")
     file.writelines(f"- {plain(f'{name}: {was} → {now}')}\n" for name, was, now in found.about)
-    for kind in (Kind.BEGAN, Kind.CEASED, Kind.GAINED, Kind.LOST):
-        kept = found.kept.get(kind, [])[:_SHOWN]
-        file.writelines(f"- {kind}: {plain(described(change))}\n" for change in kept)
+    for kind, number in sorted(found.counts.items(), key=lambda item: list(Kind).index(item[0])):
+        file.write(f"- **{number:,} {kind.plural}**\n")
+        kept = [] if kind in COUNTED_ONLY else found.kept[kind][:_SHOWN]
+        file.writelines(f"  - {plain(described(change))}\n" for change in kept)
     if not found.counts:
         file.write("No difference.\n")
 

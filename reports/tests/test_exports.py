@@ -73,7 +73,7 @@ def test_the_summary_tells_the_verdict_the_findings_and_what_changed(database):
     assert text.startswith("## 1 finding in 3 checks of 3 cases on 2 backends, all on torch\n")
     assert "| torch | 2 | 1 | 0 | 0 | 1 |" in text
     assert "- conv/a/y [forward] on torch: crash: died".replace("[", "\\[").replace("]", "\\]") in text
-    assert "- began to fail: conv/a/y" in text
+    assert "- **1 began to fail**\n  - conv/a/y" in text
     assert "<b>" not in text
 
 

@@ -114,7 +114,8 @@
       const at = Number(column) + 1;
       if (at > 0) rows.sort((a, b) => a.cells[at].dataset.r - b.cells[at].dataset.r);
       if (down) rows.reverse();
-      one.querySelector("tbody").append(...rows);
+      const body = one.querySelector("tbody");
+      if (rows.some((row, i) => row !== body.rows[i])) body.append(...rows);
       for (const th of one.querySelectorAll("thead th")) {
         const own = th.querySelector("button").dataset.sort === column;
         own ? th.setAttribute("aria-sort", down ? "descending" : "ascending") : th.removeAttribute("aria-sort");
@@ -142,9 +143,9 @@
 
   // One stop of the Tab key for the whole table; arrows go from cell to cell.
   function rove(table) {
-    const links = [...table.querySelectorAll("tbody a")];
-    for (const a of links) a.tabIndex = -1;
-    const first = links.find((a) => a.closest("td, th") && !a.closest("[hidden]"));
+    if (!table.dataset.roving) for (const a of table.querySelectorAll("tbody a")) a.tabIndex = -1;
+    for (const a of table.querySelectorAll('tbody a[tabindex="0"]')) a.tabIndex = -1;
+    const first = table.querySelector("tbody tr:not([hidden]) a");
     if (first) first.tabIndex = 0;
     if (table.dataset.roving) return;
     table.dataset.roving = "1";
