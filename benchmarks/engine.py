@@ -30,7 +30,7 @@ from convsuite.store import read_store
 CONVSUITE = Path(sys.executable).with_name("convsuite")
 CASES = Path(__file__).parents[1] / "cases" / "convsuite_cases"
 OURS = "numpy_im2col"
-NETWORKS = ("resnet_50_v1_5", "vgg_19", "unet", "googlenet_v3", "mobilenet", "3d_unet", "1d_wavenet")
+NETWORKS = ("resnet_50_v1_5", "vgg_19", "unet", "googlenet_v3", "mobilenet", "1d_wavenet")
 POOLS = tuple(f"{kind}_pool/{suite}" for kind in ("max", "avg") for suite in ("resnet_50_v1_5", "googlenet_v3"))
 
 
@@ -39,8 +39,9 @@ class Part:
     """One bench, and what its table says of it."""
 
     title: str
+    ours: str = OURS
     suites: tuple[str, ...]  # operation/file
-    backends: tuple[str, ...] = (OURS, "torch")
+    others: tuple[str, ...] = ("torch",)
     passes: tuple[str, ...] = ("forward",)
     threads: int = 1
     batch: int = 1
@@ -51,14 +52,20 @@ PARTS = {
     "networks": Part(
         title="Forward, batch 1, one thread",
         suites=(*CONVS, "depthwise_conv/mobilenet"),
-        backends=(OURS, "torch", "tensorflow", "jax"),
+        others=("torch", "tensorflow", "jax"),
+    ),
+    "volumes": Part(title="Forward, batch 1, one thread, three axes", suites=("conv/3d_unet",)),
+    "winograd": Part(
+        title="numpy_im2col:winograd, forward, batch 1, one thread",
+        ours="numpy_im2col:winograd",
+        suites=("conv/vgg_19", "conv/resnet_50_v1_5", "conv/unet"),
     ),
     "pools": Part(title="Pools, batch 1, one thread", suites=POOLS),
     "gradients": Part(
         title="Gradients, batch 1, one thread", suites=("conv/resnet_50_v1_5",), passes=("grad_input", "grad_weight")
     ),
     "threads": Part(title="Forward, batch 1, two threads", suites=(*CONVS, "depthwise_conv/mobilenet"), threads=2),
-    "batch": Part(title="Forward, batch 8, one thread", suites=CONVS, batch=8),
+    "batch": Part(title="Forward, batch 8, one thread", suites=CONVS[:2], batch=8),
 }
 
 
@@ -85,7 +92,7 @@ def _bench(part: Part, db: Path, processes: int) -> None:
     """Time a part; what the bench shows meanwhile goes to standard error."""
     with tempfile.TemporaryDirectory() as folder:
         _write_cases(part, Path(folder))
-        words = [word for backend in part.backends for word in ("--backend", backend)]
+        words = [word for backend in (part.ours, *part.others) for word in ("--backend", backend)]
         words += [word for pass_ in part.passes for word in ("--pass", pass_)]
         words += ["--threads", str(part.threads), "--processes", str(processes), "--vs", "torch", "--db", str(db)]
         subprocess.run([CONVSUITE, "bench", "--cases", folder, *words], check=False, stdout=sys.stderr)
@@ -107,23 +114,23 @@ def _print(part: Part, db: Path, layers: bool) -> None:
     """Print the table of a database's last run."""
     with closing(read_store(db)) as store:
         times = Times.of_run(store, next(store.rows("SELECT max(run) FROM timing"))[0])
-    others = [backend for backend in part.backends if backend != OURS]
+    others = part.others
     print(f"\n**{part.title}**\n")
     print(f"| suite | pass | problems | of peak | {' | '.join(f'÷ {other}' for other in others)} |")
     print(f"|---|---|---:|---:|{'---:|' * len(others)}")
     for suite, pass_ in product(part.suites, map(Pass, part.passes)):
-        cells = [cell for cell in times.cells if _is_of(cell, suite, pass_)]
+        cells = [cell for cell in times.cells if _is_of(cell, part.ours, suite, pass_)]
         if cells:
             ratios = " | ".join(_ratio(times, cells, other) for other in others)
             print(f"| {suite} | {pass_.value} | {len(cells)} | {_of_peak(times, cells):.0%} | {ratios} |")
     if layers:
-        _print_layers(times, others)
+        _print_layers(times, part)
 
 
-def _is_of(cell: Cell, suite: str, pass_: Pass) -> bool:
+def _is_of(cell: Cell, ours: str, suite: str, pass_: Pass) -> bool:
     operation, _, file = suite.partition("/")
     named = (cell.case_id.split("/")[0], suite_of(cell.case_id))
-    return cell.backend == OURS and cell.pass_ is pass_ and named == (operation, file)
+    return cell.backend == ours and cell.pass_ is pass_ and named == (operation, file)
 
 
 def _ratio(times: Times, cells: Sequence[Cell], other: str) -> str:
@@ -142,13 +149,13 @@ def _of_peak(times: Times, cells: Sequence[Cell]) -> float:
     return sum(p.repeats * p.flops for p in problems) / seconds / peak
 
 
-def _print_layers(times: Times, others: Sequence[str]) -> None:
+def _print_layers(times: Times, part: Part) -> None:
     """Print each layer: its time, its share of the matrix product's rate, and the ratios."""
-    print(f"\n| layer | pass | time | of peak | {' | '.join(f'÷ {other}' for other in others)} |")
-    print(f"|---|---|---:|---:|{'---:|' * len(others)}")
+    print(f"\n| layer | pass | time | of peak | {' | '.join(f'÷ {other}' for other in part.others)} |")
+    print(f"|---|---|---:|---:|{'---:|' * len(part.others)}")
     for row in times.rows("torch"):
-        if row.cell.backend == OURS:
-            ratios = " | ".join(_ratio(times, [row.cell], other) for other in others)
+        if row.cell.backend == part.ours:
+            ratios = " | ".join(_ratio(times, [row.cell], other) for other in part.others)
             share = f"{row.peak_share:.0%}" if row.peak_share else ""
             median = units.seconds(row.estimate.median)
             print(f"| {row.cell.case_id} | {row.cell.pass_.value} | {median} | {share} | {ratios} |")

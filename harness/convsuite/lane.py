@@ -7,7 +7,6 @@ a time, the backend imported under a limit of its own, and the last words of a p
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pebble import ProcessExpired, ProcessPool
 
 from convsuite import worker
+from convsuite.spawn import Spawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,13 +186,12 @@ class Lane:
 
     def _new_pool(self) -> ProcessPool:
         begin, arguments = self._begin()
-        return ProcessPool(
-            max_workers=1, context=multiprocessing.get_context("spawn"), initializer=begin, initargs=arguments
-        )
+        context: Any = Spawn(thread_environment(self._settings.threads))
+        return ProcessPool(max_workers=1, context=context, initializer=begin, initargs=arguments)
 
     def _begin(self) -> tuple[Callable[..., None], list[Any]]:
         """Return what a new process does before anything else."""
-        return worker.begin, [tuple(thread_environment(self._settings.threads).items()), str(self._log)]
+        return worker.begin, [str(self._log)]
 
     def _schedule(self, function: Any, args: list[Any], limit_s: float) -> Future[Any]:
         self._log_from = self._log.stat().st_size if self._log.exists() else 0

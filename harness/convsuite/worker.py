@@ -72,14 +72,13 @@ _backend: Backend | None = None
 _functions: dict[tuple[str, Case], Callable[..., Any]] = {}
 
 
-def begin(environment: tuple[tuple[str, str], ...], log: str) -> None:
-    """Set up a fresh process, before any framework: environment, signals, and where output goes.
+def begin(log: str) -> None:
+    """Set up a fresh process, before any framework: signals, and where output goes.
 
     Whatever the backend prints, and the last words of one that dies, go to the file `log`, never into our own output.
     """
     import signal
 
-    os.environ.update(environment)
     with open(f"{log}.pids", "a") as pids:  # noqa: PTH123 - pathlib is not loaded yet
         pids.write(f"{os.getpid()}\n")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends its workers

@@ -256,3 +256,24 @@ def wait_for_outcomes(db: Path, count: int) -> None:
                 pass
         time.sleep(0.05)
     pytest.fail("the run recorded nothing")
+
+
+def test_threads_are_fixed_before_a_parents_main_module_is_imported(tmp_path: Path) -> None:
+    """A spawned process imports it first, and may be NumPy with it, which then makes its pool of threads."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os, sys, tempfile\n"
+        "from pathlib import Path\n"
+        "from convsuite.lane import Lane, Settings\n"
+        "SEEN = os.environ.get('OPENBLAS_NUM_THREADS', 'nothing')\n"
+        "def look():\n"
+        "    return sys.modules['__mp_main__'].SEEN\n"
+        "if __name__ == '__main__':\n"
+        "    with tempfile.TemporaryDirectory() as folder:\n"
+        "        lane = Lane('numpy_im2col', 'cpu', Settings(threads=3, workdir=Path(folder)))\n"
+        "        print(SEEN, lane.call(look, []).result(), os.environ.get('OPENBLAS_NUM_THREADS', 'nothing'))\n"
+        "        lane.close()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout == "nothing 3 nothing\n", done.stderr
