@@ -23,7 +23,8 @@ from pathlib import Path
 from convsuite import casefile
 from convsuite.backend import registered
 from convsuite.bench.api import Timed, asv_samples
-from convsuite.case import Case, geometry
+from convsuite.case import Case, Pass, geometry
+from convsuite.nearest import did_you_mean
 
 CASES = Path(__file__).parents[1] / "cases" / "convsuite_cases"
 DEFAULTS = {
@@ -56,6 +57,8 @@ def benchmarks(operation: str, *passes: str) -> dict[str, Benchmark]:
 
 def _those_asked_for(passes: Sequence[str]) -> tuple[str, ...]:
     asked = _asked("PASSES")
+    if wrong := [p for p in asked if p not in set(Pass)]:
+        raise ValueError(f"CONVSUITE_ASV_PASSES: {', '.join(wrong)} is none of {', '.join(Pass)}")
     return tuple(p for p in passes if p in asked or not asked)
 
 
@@ -170,7 +173,8 @@ def _changed(cases: Sequence[Case]) -> dict[str, str]:
 def _missing(backend: str) -> str:
     """Return why a backend is not there, or "". One that is there but broken is the engine's to tell."""
     if backend not in registered():
-        return f"no distribution that is installed registers a backend {backend}"
+        near = did_you_mean(backend, list(registered()), "`convsuite list backends` tells which there are")
+        return f"no distribution that is installed registers a backend {backend}: {near}"
     missing = registered()[backend].missing()
     return f"{backend} is not installed: pip install {missing}" if missing else ""
 

@@ -109,6 +109,12 @@ def test_a_suite_that_is_not_there(suite, monkeypatch):
         suite.benchmarks("conv", "forward")
 
 
+def test_a_pass_that_is_none(suite, monkeypatch):
+    monkeypatch.setenv("CONVSUITE_ASV_PASSES", "forward,backward")
+    with pytest.raises(ValueError, match="CONVSUITE_ASV_PASSES: backward is none of forward"):
+        suite.benchmarks("conv", "forward", "grad_input")
+
+
 def test_passes_that_are_asked_for(suite, monkeypatch):
     monkeypatch.setenv("CONVSUITE_ASV_PASSES", "forward")
     (samples,) = suite.benchmarks("conv", "forward", "grad_input").values()

@@ -176,7 +176,14 @@ def bench() -> None:
     """Time backends side by side, or compare two runs."""
 
 
-@bench.command(name="run")
+class _Run(click.Command):
+    """`bench run`, which is spoken of without its own name."""
+
+    def get_usage(self, ctx: click.Context) -> str:
+        return super().get_usage(ctx).replace(" bench run ", " bench ")
+
+
+@bench.command(name="run", cls=_Run)
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @cases_option
 @backend_option

@@ -26,5 +26,6 @@ def number(name: str, known: Sequence[int], path: Path, what: str, has: str, way
         return known[-1]
     if not name.isdecimal() or int(name) not in known:
         there = f"it has {has} of run {', '.join(map(str, known))}" if known else f"no run in it has {has}"
-        raise StoreError(f"{path}: no {what} is run {name!r}; {there} ({way})")
+        hint = f"; of another database: {name}:NUMBER" if Path(name).is_file() else ""
+        raise StoreError(f"{path}: no {what} is run {name!r}; {there} ({way}){hint}")
     return int(name)

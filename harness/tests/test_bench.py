@@ -279,6 +279,7 @@ def test_an_interrupted_bench_keeps_what_was_finished(suite: Path, monkeypatch: 
     assert "interrupted: 1 time" in result.output
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="each thread takes a core of its own")
 def test_cold_and_several_threads_are_cells_of_their_own(suite: Path) -> None:
     result = bench(suite, "conv/a/plain", "-b", "numpy_im2col", "--threads", "1", "--threads", "2", "--cold")
     assert result.exit_code == 0, result.output
@@ -299,6 +300,8 @@ def test_json_is_one_object_a_time(suite: Path, planted: Plant) -> None:
         ("conv/a/plain", "numpy_im2col"), ("conv/a/plain", "shy"), ("conv/a/strided", "numpy_im2col"),
     }  # fmt: skip
     assert all(line["median_s"] > 0 and line["verdict"] in (None, "one process", "noisy") for line in lines)
+    told = (Path(__file__).parents[2] / "docs" / "bench.md").read_text(encoding="utf-8")
+    assert [key for line in lines for key in line if f"`{key}`" not in told] == []
 
 
 @pytest.mark.parametrize(
@@ -309,6 +312,7 @@ def test_json_is_one_object_a_time(suite: Path, planted: Plant) -> None:
         (("no_such_suite",), "matches none"),
         (("-b", "numpy_im2col", "--vs", "no_such"), "no backend 'no_such'"),
         (("--threads", "0"), "0 is not in the range"),
+        (("--threads", "9999"), "--threads 9999: a thread has a core of its own, and there are"),
         (("--timeout", "nan"), "--timeout nan: give a number of seconds above 0"),
     ],
 )
@@ -317,6 +321,19 @@ def test_bad_input_is_one_clear_error(suite: Path, words: tuple[str, ...], said:
     assert result.exit_code == 2, result.output
     assert said in result.output
     assert not Path("r.db").exists()
+
+
+def test_a_pass_that_some_problems_lack_is_told(suite: Path) -> None:
+    (suite / "b.yaml").write_text("operation: conv\ncases:\n  - {name: x, input: [8], kernel: [3]}\n")
+    result = bench(suite, "-b", "numpy_im2col", "--pass", "forward", "--pass", "grad_weight")
+    assert "grad_weight: 2 of them have it" in result.output
+
+
+def test_a_run_without_a_time_offers_no_comparison(suite: Path, planted: Plant) -> None:
+    planted({"early": EARLY})
+    result = bench(suite, "conv/a/plain", "-b", "early")
+    assert "0 times" in result.output
+    assert "compare with another run" not in result.output
 
 
 def test_a_suite_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,6 +430,12 @@ def recorded(path: Path, medians: Sequence[float], spread: float = 0.01, cell: C
     return run
 
 
+def recorded_problem(path: Path, run: int, case_id: str, flops: int) -> None:
+    problem = rows.Problem(case_id=case_id, operation="conv", dtype="float32", flops=flops, bytes=4000, repeats=1)
+    with closing(open_store(path)) as opened:
+        opened.add_rows(rows.ADD_PROBLEM, [rows.problem_row(run, problem)])
+
+
 STEADY = [1e-3, 1.01e-3, 0.99e-3, 1.0e-3, 1.005e-3]
 
 
@@ -445,6 +468,22 @@ def test_other_kernels_are_told_before_a_difference(
     recorded(tmp_path / "r.db", STEADY)
     run_compare("1", "2", tmp_path / "r.db")
     assert "OPENBLAS_CORETYPE differs: Haswell → (none)" in capsys.readouterr().out
+
+
+def test_a_case_that_changed_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flops, after in ((590_000, STEADY), (1_330_000, [2 * m for m in STEADY])):
+        run = recorded(tmp_path / "r.db", after)
+        recorded_problem(tmp_path / "r.db", run, CELL.case_id, flops)
+    with pytest.raises(StoreError, match="no time in common"):
+        run_compare("1", "2", tmp_path / "r.db")
+    said = "not compared: conv/a/plain is another problem in each: conv in float32, 590 kFLOP, 4.00 kB, then"
+    assert said in capsys.readouterr().out
+
+
+def test_a_database_alone_is_no_run(tmp_path: Path) -> None:
+    recorded(tmp_path / "r.db", STEADY)
+    with pytest.raises(StoreError, match=r"of another database: .*r\.db:NUMBER"):
+        run_compare(str(tmp_path / "r.db"), "1", tmp_path / "r.db")
 
 
 def test_a_run_of_another_database_is_named_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

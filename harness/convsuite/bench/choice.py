@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +13,7 @@ from convsuite import casefile, checking
 from convsuite.bench import engine
 from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT
 from convsuite.case import Pass
-from convsuite.errors import SelectorError
+from convsuite.errors import ConvsuiteError, SelectorError
 from convsuite.nearest import did_you_mean
 from convsuite.operations import OPERATIONS
 from convsuite.selectors import LOOK
@@ -44,7 +45,10 @@ class Request:
 
 
 def plan_of(request: Request) -> tuple[engine.Plan, str]:
-    """Return what is to be timed, and the base of its ratios. Raise SelectorError where that is nothing."""
+    """Return what is to be timed, and the base of its ratios. Raise ConvsuiteError where it cannot be done."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if request.device == "cpu" and max(request.threads) > cores:
+        raise ConvsuiteError(f"--threads {max(request.threads)}: a thread has a core of its own, and there are {cores}")
     entries = checking.choose(request.backends, all_variants=False)
     names = list(dict.fromkeys(entry.name for entry in entries))
     if request.base is not None:
@@ -65,7 +69,10 @@ def plan_of(request: Request) -> tuple[engine.Plan, str]:
         timeout_s=request.timeout_s,
     )
     if not plan.total:
-        raise SelectorError(f"no case of the selection has the pass {', '.join(request.passes)}")
+        asked = ", ".join(request.passes)
+        raise SelectorError(
+            f"no case of the selection has the pass {asked}; a case file says so: passes: [forward, {asked}]"
+        )
     return plan, base
 
 

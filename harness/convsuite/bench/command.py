@@ -87,6 +87,12 @@ def _run(session: _Session, workdir: Path) -> None:
     turns = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
     line = f"{counted(len(plan.cases), 'problem')}, {turns} of each of {', '.join(plan.backends)}"
     terminal.line(console, line)
+    for pass_ in plan.passes:
+        having = sum(pass_ in case.passes for case in plan.cases)
+        if having < len(plan.cases):
+            terminal.line(
+                console, f"{pass_.value}: {having} of them have it; `passes:` in a case file says which are there"
+            )
     bench = engine.bench(plan, failures, workdir)
     with closing(bench), live.view(console, plan.total) as view:
         for event in bench:
@@ -188,7 +194,7 @@ def _summarize(session: _Session, state: str) -> None:
     console, times = session.console, session.times
     if session.request.as_json:
         for row in times.rows(session.base):
-            print(exports.json_row(row))  # noqa: T201 - standard output is what --json is for
+            print(exports.json_row(row, session.base))  # noqa: T201 - standard output is what --json is for
     elif times.cells:
         names = session.plan.backends
         totals = sorted(times.totals(session.base), key=lambda t: (t.suite, t.cell.pass_, names.index(t.cell.backend)))
@@ -203,7 +209,8 @@ def _summarize(session: _Session, state: str) -> None:
     console.print(ended + ", ".join(parts), style=style, highlight=False, soft_wrap=True)
     db = shlex.quote(str(session.request.db))
     again = f"convsuite bench compare {session.number} OTHER" + ("" if db == "convsuite.db" else f" --db {db}")
-    terminal.line(console, f"run {session.number} in {db}   compare with another run: {again}")
+    more = f"   compare with another run: {again}" if times.cells else ""
+    terminal.line(console, f"run {session.number} in {db}{more}")
 
 
 def _tell_untimed(session: _Session) -> None:

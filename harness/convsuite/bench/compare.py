@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from convsuite.bench.rows import Problem
+
 EXIT_REGRESSION = 3
 EXIT_NOISY = 4
 _ABOUT = ("platform", "python", "numpy", "convsuite", "cpu", "cases_revision")
@@ -59,11 +61,16 @@ class Change:
 def run_compare(before: str, after: str, db: Path) -> int:
     """Compare two runs and return the exit code: 0, 3 where something became slower, 4 where noise hides it."""
     one, other = side(before, db), side(after, db)
-    changes = sorted(changed(one.times.cells, other.times.cells), key=lambda c: -c.ratio.value)
+    others = _other_problems(one.times, other.times)
+    both = {cell: times for cell, times in one.times.cells.items() if cell.case_id not in others}
+    changes = sorted(changed(both, other.times.cells), key=lambda c: -c.ratio.value)
+    console = terminal.console_for(sys.stdout)
+    for case_id in others:
+        was, now = (_told(run.times.problems[case_id]) for run in (one, other))
+        terminal.line(console, f"not compared: {case_id} is another problem in each: {was}, then {now}")
     if not changes:
         alike = "same case, pass, backend, threads and mode"
         raise StoreError(f"{one.name} and {other.name} have no time in common ({alike})")
-    console = terminal.console_for(sys.stdout)
     _print(console, one, other, changes)
     if any(c.ratio.verdict is Verdict.SLOWER for c in changes):
         return EXIT_REGRESSION
@@ -90,6 +97,18 @@ def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -
                 after_s=middle(new),
                 ratio=ratio_of_runs(new, old),
             )
+
+
+def _other_problems(before: Times, after: Times) -> list[str]:
+    """Return the cases that both runs have and whose definition changed in between."""
+    both = [case_id for case_id in before.problems if case_id in after.problems]
+    return [i for i in both if _told(before.problems[i]) != _told(after.problems[i])]
+
+
+def _told(problem: Problem) -> str:
+    """Return what makes a problem what it is; how often its network has it does not."""
+    work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
+    return f"{problem.operation} in {problem.dtype}, {work}"
 
 
 def _number(store: Store, path: Path, text: str) -> int:
@@ -125,7 +144,11 @@ def _print(console: Console, one: Side, other: Side, changes: Sequence[Change]) 
     if not by[Verdict.SLOWER] and any(c.open for c in changes):
         number = sum(c.open for c in changes)
         alone = any(c.ratio.verdict is Verdict.ONE_PROCESS for c in changes)
-        again = "with --processes 5: one says nothing" if alone else "on a machine with nothing else to do"
+        again = (
+            "with --processes 5: nothing is known of how one differs from the next"
+            if alone
+            else "on a machine with nothing else to do"
+        )
         terminal.line(console, f"too noisy to say of {number}: run both again, {again}")
 
 

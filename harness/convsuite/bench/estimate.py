@@ -174,7 +174,7 @@ def _why_unstable(timings: Sequence[Timing]) -> list[str]:
         why.append(f"processes differ by {apart:.0%}")
     crowded = [t.others for t in timings if t.others is not None and t.others > t.free_cores + _LOAD_SLACK]
     if 2 * len(crowded) > len(timings):
-        why.append(f"others kept {median(crowded):.1f} cores busy, {timings[0].free_cores} were free")
+        why.append(f"others kept {median(crowded):.1f} cores busy, of {timings[0].free_cores} free")
     drifted = [drift for t in timings if abs(drift := _drift(t)) > UNSTABLE_DRIFT]
     if 2 * len(drifted) > len(timings):
         why.append(f"times drifted by {median(drifted):+.0%} from the first third of the samples to the last")

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from convsuite.bench.records import suite_of
+
 if TYPE_CHECKING:
     from convsuite.bench.summary import Row
 
 
-def json_row(row: Row) -> str:
+def json_row(row: Row, base: str) -> str:
     """Return a cell as one line of JSON; times in seconds, rates per second, unknown numbers null."""
     e, cell = row.estimate, row.cell
     found: dict[str, Any] = {
         "case": cell.case_id,
+        "suite": suite_of(cell.case_id),
+        "repeats": row.problem.repeats,
+        "dtype": row.problem.dtype,
+        "flops": row.problem.flops,
+        "bytes": row.problem.bytes,
         "pass": cell.pass_.value,
         "backend": cell.backend,
         "device": cell.device,
@@ -36,6 +43,7 @@ def json_row(row: Row) -> str:
         "peak_share": row.peak_share,
         "copy_share": row.copy_share,
         "unstable": list(e.unstable),
+        "base": base,
         "ratio": _number(row.ratio.value) if row.ratio else None,
         "ratio_interval": [_number(bound) for bound in row.ratio.interval] if row.ratio else None,
         "verdict": row.ratio.verdict.value if row.ratio else None,

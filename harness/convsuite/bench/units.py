@@ -15,6 +15,8 @@ def seconds(value: float) -> str:
 
 def count(value: float, unit: str) -> str:
     """Return a large number of something: `231 MFLOP`."""
+    if not value:
+        return f"0 {unit}"
     return _scaled(value, tuple((size, prefix + unit) for size, prefix in _COUNTS))
 
 
