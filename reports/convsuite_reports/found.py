@@ -15,6 +15,7 @@ from convsuite import casefile, evidence, show
 from convsuite.case import Case
 from convsuite.errors import ConvsuiteError
 from convsuite.evidence import Evidence
+from convsuite.run import IMPORT
 from convsuite_reports import errormap, geometry
 from convsuite_reports.gathered import Known
 from convsuite_reports.marks import FOUND, Mark, mark_of
@@ -112,11 +113,21 @@ def page_on(store: Store, run: int, name: str, case_id: str, backend: str, cases
         drawings=tuple(geometry.drawings(case)) if case else (),
         words=_shortened(show.describe(case, [str(f) for f in cases.folders])) if case else "",
         yaml=_yaml(case, cases.folders) if case else "",
-        absent="" if case else cases.why or "its case file is not here",
+        absent=_absent(case_id, cases),
         commands=tuple(_commands(store, run, case_id, backend)),
         others=tuple(other for other in known.cases if other != case_id) if known else (),
         count=known.count if known else 0,
     )
+
+
+def _absent(case_id: str, cases: Cases) -> str:
+    """Return why a case cannot be drawn, with the way out; "" where it can."""
+    if case_id in cases.by_id:
+        return ""
+    if case_id == IMPORT:
+        return "There is none: the backend could not be imported."
+    why = cases.why or "its case file is not here"
+    return f"It cannot be drawn here: {why}. The option --cases of `convsuite report` names its files."
 
 
 def linked(text: str) -> Markup:
@@ -188,8 +199,10 @@ def _commands(store: Store, run: int, case_id: str, backend: str) -> Iterator[tu
     options = _options(row["command"])
     folders = [word for key, value in options if key == "--cases" for word in (key, value)]
     others = [word for pair in options if pair[0] != "--cases" for word in pair]
-    yield "run it again", shlex.join(["convsuite", "check", case_id, "--backend", backend, *folders, *others])
-    yield "see what it means", shlex.join(["convsuite", "show", case_id, *folders])
+    ids = [] if case_id == IMPORT else [case_id]
+    yield "run it again", shlex.join(["convsuite", "check", *ids, "--backend", backend, *folders, *others])
+    if ids:
+        yield "see what it means", shlex.join(["convsuite", "show", *ids, *folders])
 
 
 _KEPT = ("--cases", "--device", "--threads", "--timeout", "--known-failures")

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from convsuite.case import Agreement, Pass, Status
 from convsuite.cli import main
+from convsuite.run import IMPORT
 from convsuite_reports.found import linked
 
 CASE = "conv/basic/padding"
@@ -139,7 +140,17 @@ def test_the_page_of_a_finding_has_all_that_is_known(site):
 
 def test_a_case_whose_file_is_not_here_is_told(site):
     (path,) = site.glob("findings/conv-a-x--torch-*.html")
-    assert "convsuite report --cases FOLDER" in read(path).text
+    assert "its case file is not here. The option --cases of `convsuite report` names its files." in read(path).text
+
+
+def test_a_backend_that_cannot_be_imported_is_a_finding_without_a_case(make, tmp_path):
+    make.check(make.outcome(IMPORT, "torch", Status.CRASH, operation=IMPORT, dtype="", message="died"))
+    assert invoke("report", "--db", make.path, "-o", tmp_path / "s").exit_code == 0
+    (path,) = (tmp_path / "s").glob("findings/*.html")
+    text = read(path).text
+    assert "convsuite check --backend torch" in text
+    assert "convsuite show" not in text
+    assert "could not be imported" in text
 
 
 def test_a_run_of_ones_own_cases_is_drawn_from_them(make, tmp_path):
