@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 from convsuite import casefile
 from convsuite.backend import registered
 from convsuite.bench.api import Timed, asv_samples
-from convsuite.case import Case, Pass, geometry
+from convsuite.case import Case, Pass, identity
 from convsuite.nearest import did_you_mean
 
 CASES = Path(__file__).parents[1] / "cases" / "convsuite_cases"
@@ -79,7 +79,7 @@ class Timing:
     @property
     def version(self) -> str:
         """A digest of the cases: one that changed starts a new series, a new title or source does not."""
-        return hashlib.sha256("\n".join(map(_identity, self.cases)).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(map(identity, self.cases)).encode()).hexdigest()[:16]
 
     def measure(self, quick: bool) -> Results:
         """Time everything, each device in one go."""
@@ -152,21 +152,14 @@ def _names(cases: Sequence[Case]) -> dict[str, Case]:
     return {case.id.rpartition("/")[2] if len(files) == 1 else case.id: case for case in cases}
 
 
-def _identity(case: Case) -> str:
-    """Return all that is timed of a case, as text; a field that is added later changes it only where it is set."""
-    timed = replace(geometry(case), id=case.id, fill=case.fill, seed=case.seed)
-    values = ((f.name, f.default, getattr(timed, f.name)) for f in fields(timed))
-    return " ".join(f"{name}={value!r}" for name, default, value in values if value != default)
-
-
 def _changed(cases: Sequence[Case]) -> dict[str, str]:
     """Return why cases cannot be timed by their ids: the convsuite of this environment, of another commit, differs."""
     installed = casefile.builtin(globs=tuple(case.id for case in cases)).cases
-    same = {_identity(case) for case in installed}
+    same = {identity(case) for case in installed}
     return {
         case.id: f"{case.id} is another in the convsuite that is installed"
         for case in cases
-        if _identity(case) not in same
+        if identity(case) not in same
     }
 
 

@@ -95,7 +95,9 @@ def _bench(part: Part, db: Path, processes: int) -> None:
         words = [word for backend in (part.ours, *part.others) for word in ("--backend", backend)]
         words += [word for pass_ in part.passes for word in ("--pass", pass_)]
         words += ["--threads", str(part.threads), "--processes", str(processes), "--vs", "torch", "--db", str(db)]
-        subprocess.run([CONVSUITE, "bench", "--cases", folder, *words], check=False, stdout=sys.stderr)
+        done = subprocess.run([CONVSUITE, "bench", "--cases", folder, *words], check=False, stdout=sys.stderr)
+        if done.returncode not in (0, 1):  # 1: some answer was wrong and has no time
+            raise SystemExit(f"the bench ended with {done.returncode}")
 
 
 def _write_cases(part: Part, folder: Path) -> None:
@@ -103,6 +105,8 @@ def _write_cases(part: Part, folder: Path) -> None:
     for suite in part.suites:
         text = (CASES / f"{suite}.yaml").read_text(encoding="utf-8")
         if part.batch != 1:
+            if "defaults:\n" not in text or "batch:" in text:
+                raise SystemExit(f"{suite}: where its batch goes is not known")
             text = text.replace("defaults:\n", f"defaults:\n  batch: {part.batch}\n")
             text = text.replace("shape: [1, ", f"shape: [{part.batch}, ")
         path = folder / f"{suite}.yaml"

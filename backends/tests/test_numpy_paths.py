@@ -117,7 +117,7 @@ def test_what_a_call_holds_beyond_its_result_is_counted():
     assert 1 << 20 <= counted < (1 << 20) + (64 << 10)
 
 
-@pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (3, 2), (3, 4)])  # product, im2col, tap by tap
+@pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (3, 2), (3, 4)])  # product, im2col, depthwise
 def test_a_result_is_written_into_a_given_array_of_any_strides(kernel, groups):
     x, weight = integers(2, 4, 6, 5), integers(4, 4 // groups, kernel, kernel)
     due = conv(x, weight, groups=groups)

@@ -24,7 +24,7 @@ class NormBound:
     """How far an output may be from the exact result: a factor times a norm.
 
     `guaranteed` is proven; `expected`, times the norm and with the magnitude's own share added, is what real arithmetic
-    stays below. No number on the way is larger than `growth` times the norm. Integer operands make nothing but
+    stays below. No product on the way is larger than `growth` times the norm. Integer operands make nothing but
     multiples of 1 / `steps` on the way; where that is None, there are others.
     """
 
@@ -50,7 +50,8 @@ class Winograd:
     with g = ∏ over the axes of max_{p,t} Σ_k |A_pk|·|G_kt|·Σ_s|B_ks|. The number of roundings s from an operand to an
     output is at most C (a product, and the sum over channels) plus, for each of the three transforms, the non-zeros of
     its fullest row (a product each, and the sum; over the axes in turn or at once, whichever is more) and one for
-    each axis' rounded coefficients, and one for a bias.
+    each axis' rounded coefficients, and one for a bias. (Coefficients of G for both axes at once were rounded three
+    times; A and B hold integers, whose two are spare.)
 
     Attributes
     ----------
@@ -87,8 +88,8 @@ class Winograd:
         return NormBound(
             norm="peak",
             guaranteed=growth * _gamma(s, u),
-            # independent errors add in squares, over the channels as well, of which the norm is the plain sum
-            expected=8 * sqrt(log2(s)) * u * spread / sqrt(self.channels),
+            # a tile's errors add in squares, as if independent; the channels' may all be alike, and add up
+            expected=8 * sqrt(log2(s)) * u * spread,
             growth=growth,
             roundings=s,
             steps=prod(axis.steps for axis in axes) if all(axis.dyadic for axis in axes) else None,
@@ -102,7 +103,7 @@ class Fft:
     With N = ∏size = 2^t, a transform by factors of 2, 4 and 8 has a normwise error ‖δX‖₂ ≤ φ·‖X‖₂, φ = (1 + 16u)^t − 1.
     That is Theorem 24.2 of Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., with the constant
     of these factors: a pass of factor R is a matrix with entries of modulus 1 and of norm √R, of whose modulus the norm
-    is R; each entry suffers a complex product (2√2·u), a weight that is off by 5u at most, log₂R complex additions (u
+    is R; each entry suffers a complex product (2√2·u), a weight that is off by 6u at most, log₂R complex additions (u
     each), and for R = 8 a product by (1 ± i)/√2 (3√2·u), which makes √R·(…) ≤ 16·log₂R roundoffs a pass, terms of
     second order included.
 
@@ -146,7 +147,7 @@ class Fft:
         return NormBound(
             norm="energy",
             guaranteed=(there - 1 + back) * (1 + u),  # and a bias added
-            expected=8 * sqrt(log2(2 * n * self.channels)) * u / sqrt(self.channels),
+            expected=8 * sqrt(log2(2 * n * self.channels)) * u,
             growth=float(n),
             roundings=2 * self.channels + 3 * STAGE * stages,
         )

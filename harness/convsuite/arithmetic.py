@@ -124,7 +124,8 @@ def evaluate(
         magnitude = value(plain, [_absolute(a) if r else a for a, r in zip(exact, is_read, strict=True)])[0]
         integral: bool | NDArray[np.bool_] = whole_numbers
         if not all(bool(np.isfinite(a).all()) for a in asked):
-            integral = ~np.isnan(value(plain, [np.where(_whole(a), np.abs(a), np.nan) for a in exact])[0])
+            integers = [np.where(_whole(a), np.abs(a), np.nan) if r else a for a, r in zip(exact, is_read, strict=True)]
+            integral = ~np.isnan(value(plain, integers)[0])
         if dtype != "float64" or (whole and whole_numbers and bool(np.all(magnitude <= 2.0**53))):
             return Expected(value=value(plain, exact)[0], low=None, magnitude=magnitude, terms=terms, integral=integral)
         high, low = value(DoubleDouble(), exact)

@@ -6,7 +6,7 @@ No I/O, no framework, no NumPy at run time. Arrays are always described in the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -245,6 +245,13 @@ def geometry(case: CaseT) -> CaseT:
         repeats=1,
         origin=Origin(file="", line=0),
     )
+
+
+def identity(case: Case) -> str:
+    """Return all that is computed of a case, as text; a field that is added later changes it only where it is set."""
+    timed = replace(geometry(case), id=case.id, fill=case.fill, seed=case.seed)
+    values = ((f.name, f.default, getattr(timed, f.name)) for f in fields(timed))
+    return " ".join(f"{name}={value!r}" for name, default, value in values if value != default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

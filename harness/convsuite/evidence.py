@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from convsuite import judge, operations
-from convsuite.case import Case, Expected, Outcome
+from convsuite.case import Case, Expected, Numerics, Outcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,18 +91,17 @@ def evidence_of(
     """
     assert outcome.numerics is not None
     for answer in answers:
-        compared = judge.compare(answer, expected, dtype, outcome.numerics)
-        if compared.wrong.any():
+        levels, worst = _seen(answer, expected, dtype, outcome.numerics)
+        if worst:
             break
     said = {name: array for name, array in others.items() if array.shape == answer.shape} | {outcome.backend: answer}
-    levels = _levels(compared, expected)
     return Evidence(
         case_id=outcome.case_id,
         pass_=outcome.pass_.value,
         backend=outcome.backend,
         shape=answer.shape,
         planes=tuple(_planes(levels)),
-        elements=tuple(_elements(compared, expected, said)),
+        elements=tuple(_element(index, expected, said) for *_, index in worst),
     )
 
 
@@ -129,6 +128,22 @@ def term_rows(run: int, case: Case | None) -> Iterator[tuple[Any, ...]]:
     if case is not None and case.expect.error is None:
         operation = operations.of(case)
         yield from ((run, case.id, pass_.value, operation.terms(case, pass_)) for pass_ in case.passes)
+
+
+_Wrong = tuple[float, float, tuple[int, ...]]  # share of the bound and error, both negative, and index
+
+
+def _seen(
+    answer: NDArray[Any], expected: Expected, dtype: str, numerics: Numerics
+) -> tuple[NDArray[np.uint8], list[_Wrong]]:
+    """Return of each element which of SIGNS stands for it, and the worst; part by part, as the judge compares."""
+    levels, worst = np.zeros(answer.shape, np.uint8), list[_Wrong]()
+    for part in judge.parts(answer.shape):
+        due = expected.part(part)
+        compared = judge.compare(answer[part], due, dtype, numerics)
+        levels[part] = _levels(compared, due)
+        worst = sorted([*worst, *_worst(compared, part)])[:ELEMENTS]
+    return levels, worst
 
 
 def _levels(c: judge.Compared, expected: Expected) -> NDArray[np.uint8]:
@@ -159,14 +174,19 @@ def _coarse(plane: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint
     return np.asarray(padded.reshape(rows, block[0], columns, block[1]).max(axis=(1, 3)))
 
 
-def _elements(c: judge.Compared, expected: Expected, said: Mapping[str, NDArray[Any]]) -> Iterator[Element]:
-    """Yield the worst: the judge's first, by the share of the bound, and by the error where nothing is allowed."""
+def _worst(c: judge.Compared, part: tuple[slice, ...]) -> Iterator[_Wrong]:
+    """Yield a part's worst: the judge's first, by the share of the bound, and by the error where nothing is allowed."""
     wrong = np.flatnonzero(c.wrong)
     order = np.lexsort((-c.error.ravel()[wrong], -c.guaranteed_share.ravel()[wrong]))
     for flat in wrong[order][:ELEMENTS]:
-        index = tuple(int(i) for i in np.unravel_index(int(flat), c.wrong.shape))
-        got = {name: _text(array[index]) for name, array in sorted(said.items())}
-        yield Element(index=index, expected=_text(expected.value[index]), got=got)
+        at = tuple(int(i) for i in np.unravel_index(int(flat), c.wrong.shape))
+        index = tuple(i + box.start for i, box in zip(at, part, strict=True))
+        yield -float(c.guaranteed_share[at]), -float(c.error[at]), index
+
+
+def _element(index: tuple[int, ...], expected: Expected, said: Mapping[str, NDArray[Any]]) -> Element:
+    got = {name: _text(array[index]) for name, array in sorted(said.items())}
+    return Element(index=index, expected=_text(expected.value[index]), got=got)
 
 
 def _text(value: Any) -> str:

@@ -39,8 +39,7 @@ def judge(answer: Any, answer_dtype: str, expected: Expected, dtype: str, numeri
         return _refused(f"dtype {answer_dtype}, {dtype} was due")
     if answer.size == 0:
         return Verdict(gate="shape", right=True, message="no elements: the shape and the dtype are right")
-    parts = (_summed(part, answer, expected, dtype, numerics) for part in _parts(answer.shape))
-    return _verdict(reduce(_both, parts))
+    return _verdict(reduce(_both, (_summed(part, answer, expected, dtype, numerics) for part in parts(answer.shape))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +70,8 @@ def compare(answer: NDArray[Any], expected: Expected, dtype: str, numerics: Nume
         astray = np.where(_same_class(y, expected.value), 0.0, inf)
         error = np.where(unchecked, 0.0, np.where(special, astray, np.nan_to_num(apart, nan=inf, posinf=inf)))
         limit, usual = (np.where(allowed.exact, 0.0, gate) for gate in (allowed.guaranteed, allowed.expected))
+        if allowed.normwise:  # proven for the worst that a tile may hold: where it lets 0 pass, gate 3 decides
+            limit = np.where(np.abs(expected.value) <= limit, usual, limit)
         r = expected.value[~unchecked]
         return Compared(
             wrong=~unchecked & np.where(special, error > 0, ~(error <= limit)),
@@ -149,12 +150,12 @@ def _both(one: _Sum, other: _Sum) -> _Sum:
     )
 
 
-def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+def parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Cut an array into boxes of at most _PART elements, keeping the last axes whole."""
     inner = prod(shape[1:])
     step = max(1, _PART // max(1, inner))
     for start in range(0, shape[0], step) if shape else ():
-        rests = _parts(shape[1:]) if step == 1 and shape[1:] else [tuple(slice(0, n) for n in shape[1:])]
+        rests = parts(shape[1:]) if step == 1 and shape[1:] else [tuple(slice(0, n) for n in shape[1:])]
         yield from ((slice(start, min(start + step, shape[0])), *rest) for rest in rests)
     if not shape:
         yield ()
@@ -245,8 +246,8 @@ def units_apart(
 
     `numerics` are those that the two declare: where a partial sum may overflow under either, an infinity is right, too.
     """
-    parts = (_apart(left[part], right[part], expected.part(part), dtype, numerics) for part in _parts(left.shape))
-    return max(parts, default=0.0)
+    boxes = parts(left.shape)
+    return max((_apart(left[b], right[b], expected.part(b), dtype, numerics) for b in boxes), default=0.0)
 
 
 def _apart(

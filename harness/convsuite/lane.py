@@ -185,13 +185,12 @@ class Lane:
         self._pool, self.state = self._new_pool(), State.NEW
 
     def _new_pool(self) -> ProcessPool:
-        begin, arguments = self._begin()
-        context: Any = Spawn(thread_environment(self._settings.threads))
-        return ProcessPool(max_workers=1, context=context, initializer=begin, initargs=arguments)
+        context: Any = Spawn(thread_environment(self._settings.threads), self._cores())
+        return ProcessPool(max_workers=1, context=context, initializer=worker.begin, initargs=[str(self._log)])
 
-    def _begin(self) -> tuple[Callable[..., None], list[Any]]:
-        """Return what a new process does before anything else."""
-        return worker.begin, [str(self._log)]
+    def _cores(self) -> tuple[int, ...]:
+        """Return the cores that its processes keep to; none: to all that there are."""
+        return ()
 
     def _schedule(self, function: Any, args: list[Any], limit_s: float) -> Future[Any]:
         self._log_from = self._log.stat().st_size if self._log.exists() else 0

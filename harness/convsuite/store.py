@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convsuite import evidence
+from convsuite.bench.rows import MORE_COLUMNS as _MORE_COLUMNS
 from convsuite.bench.rows import SCHEMA as _BENCH_SCHEMA
-from convsuite.bench.rows import WORKSPACE as _WORKSPACE
 from convsuite.errors import StoreError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ CREATE TABLE agreement (
 ) STRICT, WITHOUT ROWID;
 """
 
-_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _WORKSPACE, evidence.SCHEMA)  # what each version added
+_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _MORE_COLUMNS, evidence.SCHEMA)  # what each version added
 
 _ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) \w+")
 
@@ -170,8 +170,14 @@ def read_store(path: Path) -> Store:
     with _explained(path):
         if not path.is_file():
             raise StoreError(f"{path}: there is no such database; name one with --db")
-        # of a folder that cannot be written SQLite must be told that nobody else does, either
-        mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+        mode = "mode=ro"
+        if not os.access(path.parent, os.W_OK):  # then SQLite must be told that nobody else writes, either
+            mode += "&immutable=1"
+            log = path.with_name(f"{path.name}-wal")
+            if log.is_file() and log.stat().st_size:
+                raise StoreError(
+                    f"{path}: was not closed, and is where nobody can write: copy it and {log.name} elsewhere"
+                )
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=_WAIT_S)
         return Store(path, _checked(path, connection, _stand_in))
 

@@ -132,6 +132,31 @@ def test_right_answers_are_within(name: str, fast: Any) -> None:
         assert verdict.unchecked == 0
 
 
+@pytest.mark.parametrize("fast", [F2, F4, TRANSFORM], ids=lambda f: f.name)
+def test_channels_that_are_alike_add_their_errors_up(fast: Any) -> None:
+    """What is expected must hold there as well: nothing makes channels independent."""
+    many = replace(fast, channels=256)
+    x, w = (np.broadcast_to(a, (256, *a.shape[1:])) for a in operands("normal", channels=1))
+    for x_, w_ in ((x, w), (np.sign(x) / np.float32(3), w)):
+        answer = transformed(x_, w_) if isinstance(fast, Fft) else filtered(x_, w_, fast.tile[0])
+        verdict = word(answer, correlated(x_, w_), many)
+        assert verdict.right, verdict.message
+        assert not verdict.suspect, verdict.expected_share
+
+
+@pytest.mark.parametrize("channels", [64, 128])
+def test_a_dropped_channel_and_zeros_are_caught_where_the_proven_bound_is_wide(channels: int) -> None:
+    x, w = operands("normal", channels=channels)
+    fast = replace(F4, channels=channels)
+    right = filtered(x, w, 4)
+    dropped = filtered(x[1:], w[1:], 4)
+    small = np.where(np.abs(right) < np.median(np.abs(right)), np.float32(0), right)
+    expected = correlated(x, w)
+    assert word(right, expected, fast).right
+    assert not word(dropped, expected, fast).right
+    assert not word(small, expected, fast).right
+
+
 def test_the_bound_is_no_fudge() -> None:
     """Errors of all operations that count the same way would reach it; those of random signs come within 10⁵ of it."""
     x, w = operands("normal")

@@ -113,3 +113,10 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     run(tmp_path / "r.db", OUTCOME)
     with pytest.raises(StoreError, match=r"no check is run '7'; it has outcomes of run 1 "):
         between("1", "7", tmp_path / "r.db")
+
+
+@pytest.mark.parametrize("status", ["mismatch", "error", "crash", "timeout"])
+def test_what_is_new_and_fails_has_begun_to(status: str) -> None:
+    """A backend that can no longer be imported has one outcome more, and all others no more."""
+    assert kind_of(None, replace(FOUND, status=status)) is Kind.BEGAN
+    assert kind_of(None, FOUND) is Kind.ONLY_AFTER

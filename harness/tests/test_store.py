@@ -493,6 +493,17 @@ class TestReadOnly:
             assert one_row(store, "SELECT count(*) AS n FROM outcome") == {"n": 3}
         assert [path.name for path in tmp_path.iterdir()] == ["r.db"]
 
+    def test_where_a_run_was_cut_off_and_nobody_can_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its last outcomes are in the log beside the file, which SQLite would leave out without a word."""
+        store = open_store(tmp_path / "r.db")
+        store.begin(HERE, "x")
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(StoreError, match=r"was not closed.*r\.db-wal"):
+            read_store(tmp_path / "r.db")
+        store.close()
+
     def test_tables_of_newer_versions_are_empty_and_the_file_stays_as_it_is(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "r.db")) as old:
             old.executescript(store_room._SCHEMA)

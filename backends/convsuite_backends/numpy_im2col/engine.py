@@ -58,7 +58,7 @@ def conv(
     flip
         reverse the kernel on every spatial axis: the convolution of mathematics.
     out
-        an array of the result's shape and dtype to write into, of any strides; it must share no memory with x.
+        an array of the result's shape and dtype to write into, of any strides; no memory of it is x's or weight's.
 
     Returns
     -------

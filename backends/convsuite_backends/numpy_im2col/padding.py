@@ -22,7 +22,7 @@ def pad(x: Values, g: Geometry) -> Values:
         return _zero_pad(x, g)
     for axis, (n, pads) in enumerate(zip(g.sizes, g.pads, strict=True), start=2):
         if any(pads):
-            x = x.take(_shown(n, *pads, g.mode), axis)
+            x = x.take(_shown(np.arange(-pads[0], n + pads[1]), n, g.mode), axis)
     return x
 
 
@@ -33,8 +33,6 @@ class Source:
         self._x = x.reshape(g.batch, g.groups, g.c_in, *g.sizes)
         self._g = g
         self.bare = not any(map(any, g.pads))
-        shown = zip(g.sizes, g.pads, strict=True) if g.mode != "zeros" else ()
-        self._shown = [_shown(n, *pads, g.mode) for n, pads in shown]
 
     def behind(self, index: Index, starts: Sequence[int]) -> Values:
         """Return what there is from some positions on, of images, groups and channels that an index names: a view."""
@@ -44,20 +42,19 @@ class Source:
     def read(self, index: Index, starts: Sequence[int], steps: Sequence[int], into: Values) -> None:
         """Fill an array's last axes with as many positions, counted with the padding, one every step.
 
-        `index` names the images, groups and channels. Behind the padding there is nothing of meaning, and no harm.
+        `index` names the images, groups and channels. What is behind the padding is 0.
         """
         g, part, spatial = self._g, self._x[index], into.ndim - len(steps)
-        if self._shown:
-            for axis, (shown, start, step) in enumerate(zip(self._shown, starts, steps, strict=True), start=spatial):
-                at = start + step * np.arange(into.shape[axis])
-                part = part.take(shown[np.minimum(at, len(shown) - 1)], axis)
-            into[...] = part
-            return
         here: list[slice] = []
         there: list[slice] = []
         axes = enumerate(zip(starts, steps, g.sizes, g.pads, strict=True), start=spatial)
-        for axis, (start, step, n, (low, _)) in axes:
-            kept, met = meeting(start - low, step, into.shape[axis], n)
+        for axis, (start, step, n, (low, high)) in axes:
+            if g.mode == "zeros" or low == high == 0:
+                kept, met = meeting(start - low, step, into.shape[axis], n)
+            else:
+                kept, _ = meeting(start, step, into.shape[axis], n + low + high)
+                at = start - low + step * np.arange(kept.stop)
+                part, met = part.take(_shown(at, n, g.mode), axis), slice(None)
             _clear_around(into, axis, kept)
             here.append(kept)
             there.append(met)
@@ -85,21 +82,18 @@ def fold(padded: Values, g: Geometry) -> Values:
         return _zero_fold(padded, g)
     for axis, (n, pads) in enumerate(zip(g.sizes, g.pads, strict=True), start=2):
         if any(pads):
-            padded = _fold_axis(padded, axis, n, _shown(n, *pads, g.mode))
+            padded = _fold_axis(padded, axis, n, _shown(np.arange(-pads[0], n + pads[1]), n, g.mode))
     return padded
 
 
-def _shown(n: int, low: int, high: int, mode: str) -> Values:
-    """Return the input position that each padded position shows."""
-    at: Values = np.arange(-low, n + high)
-    match mode:
-        case "replicate":
-            at = np.clip(at, 0, n - 1)
-        case "circular":
-            at = at % n
-        case "reflect":  # the edge itself is not repeated
-            at = n - 1 - np.abs(n - 1 - np.abs(at))
-    return at
+def _shown(at: Values, n: int, mode: str) -> Values:
+    """Return the input positions that positions of the padded input show, counted from the input's first."""
+    found: Values = np.clip(at, 0, n - 1)  # replicate
+    if mode == "circular":
+        found = at % n
+    elif mode == "reflect":  # the edge itself is not repeated
+        found = n - 1 - np.abs(n - 1 - np.abs(at))
+    return found
 
 
 def _overlap(g: Geometry) -> tuple[Index, Index]:

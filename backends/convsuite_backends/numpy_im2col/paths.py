@@ -31,8 +31,8 @@ class Path:
 PATHS = (
     Path(
         "matrix product",
-        "one tap at stride 1: the input is its own columns",
-        lambda g: g.pointwise,
+        "one tap at stride 1 and no padding: the input is its own columns",
+        lambda g: g.pointwise and not any(map(any, g.pads)),
         pointwise.told,
         pointwise.forward,
     ),

@@ -1,4 +1,4 @@
-"""Kernels of one tap, stride 1: each image is its own columns."""
+"""Kernels of one tap, stride 1, no padding: each image is its own columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry
-from convsuite_backends.numpy_im2col.padding import pad
 from convsuite_backends.numpy_im2col.products import multiply
 from convsuite_backends.numpy_im2col.rounding import round_to
 from convsuite_backends.numpy_im2col.weights import matrix
@@ -25,7 +24,7 @@ def told(g: Geometry) -> str:
 
 def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> None:
     """Write the convolution of x with a weight (C_out, C_in / groups, *kernel) into y, (N, C_out, *out)."""
-    columns = pad(x, g).astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
+    columns = x.astype(total, copy=False).reshape(g.batch, g.groups, g.terms, prod(g.out))
     at_once = y.reshape(g.batch, g.groups, g.c_out, prod(g.out)) if y.dtype == total and y.flags.c_contiguous else None
     found = multiply(matrix(weight, g, total), columns, at_once)
     if shift is not None:

@@ -69,7 +69,8 @@ class _FastConvolutions(NumpyIm2col):
     def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
         """Compute as `engine.conv_gradients` does."""
         grad_output = rest[-1]
-        to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=accumulator(grad_output))
+        with np.errstate(all="ignore"):
+            to_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=accumulator(grad_output))
         return (
             self.conv_grad_input(case, x, weight, grad_output),
             self.conv_grad_weight(case, x, weight, grad_output),

@@ -23,8 +23,9 @@ class Workspace:
     """Memory of which parts are taken, and given back in the opposite order."""
 
     def __init__(self) -> None:
-        self._memory = np.empty(WORKSPACE_BYTES, np.uint8)
-        self._used = -self._memory.ctypes.data % _ALIGNED
+        memory = np.empty(WORKSPACE_BYTES + _ALIGNED, np.uint8)
+        self._memory = memory[-memory.ctypes.data % _ALIGNED :][:WORKSPACE_BYTES]
+        self._used = 0
         self.peak = 0  # bytes in use at most
 
     def take(self, shape: tuple[int, ...] | int, dtype: np.dtype[Any]) -> Values:

@@ -101,12 +101,18 @@ def changed(before: dict[Cell, list[Timing]], after: dict[Cell, list[Timing]]) -
 
 def _other_problems(before: Times, after: Times) -> list[str]:
     """Return the cases that both runs have and whose definition changed in between."""
-    both = [case_id for case_id in before.problems if case_id in after.problems]
-    return [i for i in both if _told(before.problems[i]) != _told(after.problems[i])]
+    both = [(before.problems[i], after.problems[i]) for i in before.problems if i in after.problems]
+    return [one.case_id for one, other in both if _changed(one, other)]
+
+
+def _changed(one: Problem, other: Problem) -> bool:
+    if one.digest and other.digest:
+        return one.digest != other.digest
+    return (one.operation, one.dtype, one.flops, one.bytes) != (other.operation, other.dtype, other.flops, other.bytes)
 
 
 def _told(problem: Problem) -> str:
-    """Return what makes a problem what it is; how often its network has it does not."""
+    """Return the most of what a problem is."""
     work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
     return f"{problem.operation} in {problem.dtype}, {work}"
 

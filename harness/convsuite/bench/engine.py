@@ -8,7 +8,7 @@ on the machine meets all of them alike; and what differs from process to process
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite import run, worker
 from convsuite.bench import worker as far
-from convsuite.bench.machine import Peaks, measure_peaks
+from convsuite.bench.machine import Peaks, measure_peaks, pinned_to
 from convsuite.bench.records import HOT, Cell, Timing, suite_of
 from convsuite.case import Case, Outcome, Pass, Status
 from convsuite.lane import Crashed, Ended, Lane, Settings, State, close_all
@@ -134,9 +134,8 @@ def bench(plan: Plan, known: KnownFailures, workdir: Path) -> Generator[Event, N
 class PinnedLane(Lane):
     """A lane whose process keeps to cores of its own."""
 
-    def _begin(self) -> tuple[Callable[..., None], list[Any]]:
-        _, arguments = super()._begin()
-        return far.begin_pinned, [*arguments, self._settings.threads, self.device]
+    def _cores(self) -> tuple[int, ...]:
+        return pinned_to(self._settings.threads) if self.device == "cpu" else ()
 
 
 @dataclass(slots=True)

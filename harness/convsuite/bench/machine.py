@@ -95,7 +95,9 @@ def gpu_clock(device: str) -> float | None:
     kind, _, number = device.partition(":")
     if kind != "cuda":
         return None
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")  # numbers or UUIDs, in CUDA's own order
+    visible = (
+        os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "").split(",")
+    )  # numbers or UUIDs, in CUDA's order
     nth = int(number or 0)
     asked = (
         "nvidia-smi",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsuite.bench.machine import Peaks
 from convsuite.bench.records import Cell, Timing
-from convsuite.case import Pass
+from convsuite.case import Pass, identity
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,9 +42,12 @@ CREATE TABLE peak (
 ) STRICT
 """
 
-WORKSPACE = "ALTER TABLE timing ADD COLUMN workspace_bytes INTEGER"
+MORE_COLUMNS = """
+ALTER TABLE timing ADD COLUMN workspace_bytes INTEGER;
+ALTER TABLE problem ADD COLUMN digest TEXT
+"""
 
-ADD_PROBLEM = "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADD_PROBLEM = "INSERT OR IGNORE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_TIMING = "INSERT INTO timing VALUES (" + ", ".join("?" * 21) + ")"
 TAKE_BACK = "DELETE FROM timing WHERE (run, case_id, pass, backend, device, threads) = (?, ?, ?, ?, ?, ?)"
 ADD_UNTIMED = "INSERT INTO untimed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -63,6 +67,7 @@ class Problem:
     flops: int  # of one pass
     bytes: int
     repeats: int
+    digest: str | None = None  # of all that is computed; None in a database that did not keep it
 
 
 def problem_of(case: Case, work: Work) -> Problem:
@@ -74,12 +79,13 @@ def problem_of(case: Case, work: Work) -> Problem:
         flops=work.flops,
         bytes=work.bytes,
         repeats=case.repeats,
+        digest=hashlib.sha256(identity(case).encode()).hexdigest()[:16],
     )
 
 
 def problem_row(run: int, p: Problem) -> tuple[Any, ...]:
     """Return a problem's row."""
-    return (run, p.case_id, p.operation, p.dtype, p.flops, p.bytes, p.repeats)
+    return (run, p.case_id, p.operation, p.dtype, p.flops, p.bytes, p.repeats, p.digest)
 
 
 def timing_row(run: int, t: Timing) -> tuple[Any, ...]:

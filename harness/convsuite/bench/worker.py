@@ -83,13 +83,6 @@ class _Prepared:
 _cell: _Prepared | None = None
 
 
-def begin_pinned(log: str, threads: int, device: str) -> None:
-    """Set up a fresh process on cores of its own, before any import: thread pools count the cores as they are made."""
-    if device == "cpu" and (cores := machine.pinned_to(threads)):
-        os.sched_setaffinity(0, cores)
-    worker.begin(log)
-
-
 def first_calls(
     name: str, device: str, case: Case, operands: tuple[NDArray[np.generic], ...], pass_: Pass
 ) -> First | worker.Failure:
