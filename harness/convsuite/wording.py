@@ -127,6 +127,7 @@ def _along(due: Any, path: Path) -> Any:
             due = next(
                 f.type for m in members if isinstance(m, types.StructType) for f in m.fields if f.encode_name == step
             )
+        due = due.type if isinstance(due, types.Metadata) else due  # a key's description is put around its type
     return due
 
 

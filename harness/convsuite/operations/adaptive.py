@@ -8,10 +8,10 @@ repeat.
 from __future__ import annotations
 
 from math import gcd, prod
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from convsuite.case import FLOATS, Case, Padding, Work
-from convsuite.entry import Entry, Size
+from convsuite.entry import Entry, Size, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class AdaptiveEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An adaptive pool as a case file writes it."""
 
-    output: Size | None = None  # windows, for all axes or for each; 1 is a global pool
-    channels: int | None = None
+    output: Annotated[Size | None, says("how many windows; 1 is a global pool (required)")] = None
+    channels: Annotated[int | None, says("how many; unless given, 1 or as the values say")] = None
 
 
 class Adaptive:

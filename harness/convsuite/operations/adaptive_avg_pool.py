@@ -1,4 +1,4 @@
-"""Adaptive average pool: the mean of each of so many windows, which cover the input; see `adaptive`.
+"""Adaptive average pool: the mean of each of so many windows, which cover the input.
 
 The divisor is a window's own length. Value, gradient and bounds are those of `avg_pool` without `count_include_pad`.
 """

@@ -1,4 +1,4 @@
-"""Adaptive max pool: the largest value of each of so many windows, which cover the input; see `adaptive`.
+"""Adaptive max pool: the largest value of each of so many windows, which cover the input.
 
 Value, index and gradient are those of `max_pool`, and so are the policies of NaN and of ties that are met here.
 """
@@ -6,8 +6,9 @@ Value, index and gradient are those of `max_pool`, and so are the policies of Na
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from convsuite.entry import says
 from convsuite.operations import adaptive, axes, max_pool
 from convsuite.operations.adaptive import Adaptive, AdaptiveEntry, picture, violations, work
 from convsuite.operations.max_pool import MaxPoolCase, Nan, output_shape, reference, terms
@@ -26,8 +27,8 @@ Tie = Literal["first", "last_nan"]
 class AdaptiveMaxPoolEntry(AdaptiveEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An adaptive max pool as a case file writes it."""
 
-    nan: Nan = "propagate"
-    tie: Tie = "first"
+    nan: Annotated[Nan, says("a window with a NaN is NaN, or a NaN is never its answer")] = "propagate"
+    tie: Annotated[Tie, says("which of equal maxima has the index and the gradient; `first` or `last_nan`")] = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convsuite.case import FILLS, FLOATS, Expected, Pass
-from convsuite.entry import PoolEntry
+from convsuite.entry import PoolEntry, says
 from convsuite.errors import CaseError
 from convsuite.operations import axes, pool
 from convsuite.operations.common import fraction_rules
@@ -47,8 +47,8 @@ COMPARES = False
 class AvgPoolEntry(PoolEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An average pool as a case file writes it."""
 
-    count_include_pad: bool = True
-    divisor: int | None = None
+    count_include_pad: Annotated[bool, says("what a window sees of the padding counts; if not, only input does")] = True
+    divisor: Annotated[int | None, says("what every window is divided by instead; not 0")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

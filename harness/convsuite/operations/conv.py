@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from math import prod, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convsuite.case import Case, Expected, Norms, Operand, Pass, Work
-from convsuite.entry import ChannelsEntry, KernelEntry, PaddingMode, WeightedEntry
+from convsuite.entry import ChannelsEntry, KernelEntry, PaddingMode, WeightedEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS, is_integer
 from convsuite.operations import arrays as operand
@@ -39,8 +39,8 @@ COMPARES = False
 class ConvEntry(WeightedEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A convolution as a case file writes it."""
 
-    padding_mode: PaddingMode = "zeros"
-    flip: bool = False
+    padding_mode: Annotated[PaddingMode, says("what padding repeats")] = "zeros"
+    flip: Annotated[bool, says("the kernel is reversed: the convolution of mathematics, not cross-correlation")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

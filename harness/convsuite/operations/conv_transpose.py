@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convsuite.case import Expected, Operand, Padding, Pass, Work
-from convsuite.entry import ChannelsEntry, KernelEntry, Size, WeightedEntry
+from convsuite.entry import ChannelsEntry, KernelEntry, Size, WeightedEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -45,8 +45,10 @@ COMPARES = False
 class ConvTransposeEntry(WeightedEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A transposed convolution as a case file writes it."""
 
-    output_padding: Size = 0
-    flip: bool = False
+    output_padding: Annotated[
+        Size, says("how much less is cut off at the end; below the larger of stride and dilation")
+    ] = 0
+    flip: Annotated[bool, says("the kernel is reversed, as JAX has it without `transpose_kernel`")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

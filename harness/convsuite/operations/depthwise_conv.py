@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from convsuite.case import FLOATS, Operand
-from convsuite.entry import BiasEntry, KernelEntry, Size, WindowEntry
+from convsuite.entry import BiasEntry, KernelEntry, Size, WindowEntry, says
 from convsuite.errors import CaseError
 from convsuite.operations import arrays as operand
 from convsuite.operations import axes, conv, window
@@ -40,16 +40,19 @@ output_shape, terms, work, picture, reference = (
 class MultipliedEntry(WindowEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a depthwise weight adds; a kernel's `channels` are those that it is for."""
 
-    kernel: KernelEntry | Size | None = None
-    stride: Size = 1
-    multiplier: Annotated[int, Meta(ge=1)] = 1
-    bias: bool | BiasEntry = False
+    kernel: Annotated[
+        KernelEntry | Size | None,
+        says("a size, or values (channels · multiplier, 1, kernel…), of the depthwise step (required)"),
+    ] = None
+    stride: Annotated[Size, says("the step of the window")] = 1
+    multiplier: Annotated[int, Meta(ge=1), says("outputs of the depthwise step for each channel")] = 1
+    bias: Annotated[bool | BiasEntry, says("`true` to fill one, or its values")] = False
 
 
 class DepthwiseEntry(MultipliedEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A depthwise convolution as a case file writes it."""
 
-    channels: int | None = None
+    channels: Annotated[int | None, says("channels of the input; unless given, 1 or as the values say")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import structs
 
 from convsuite.case import Case, Expected, Operand, Padding, Pass, Work
-from convsuite.entry import ArrayEntry, Size
+from convsuite.entry import ArrayEntry, Size, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -36,7 +36,8 @@ COMPARES = False
 class FoldEntry(PatchesEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fold as a case file writes it; the input is as large as `output` has windows unless its own size is said."""
 
-    output: Size | None = None
+    input: Annotated[ArrayEntry | Size | None, says("unless given, as many windows as there are")] = None
+    output: Annotated[Size | None, says("the spatial size of the image, of which the windows are (required)")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

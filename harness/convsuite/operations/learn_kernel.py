@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from convsuite.case import Case, Expected, Operand, Padding, Pass, Work
-from convsuite.entry import ArrayEntry, Entry, KernelEntry, Size
+from convsuite.entry import ArrayEntry, Entry, KernelEntry, Size, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -51,10 +51,10 @@ MOST_PRODUCTS = 100_000  # of rational numbers, in XᵀX: a second or so
 class LearnKernelEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A descent, as a case file writes it; the window is dense and unpadded, and there is one channel."""
 
-    kernel: KernelEntry | Size | None = None  # where the descent starts
-    target: ArrayEntry = ArrayEntry()  # y: values, or filled as the input is
-    steps: Annotated[int, Meta(ge=1, le=100)] = 10
-    learning_rate: Annotated[float, Meta(gt=0)] = 0.01
+    kernel: Annotated[KernelEntry | Size | None, says("where the descent starts: a size, or values (required)")] = None
+    target: Annotated[ArrayEntry, says("what the output should become; else filled as the input is")] = ArrayEntry()
+    steps: Annotated[int, Meta(ge=1, le=100), says("how many steps are made and compared")] = 10
+    learning_rate: Annotated[float, Meta(gt=0), says("what the gradient is multiplied by")] = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convsuite.case import Case, Expected, Literal, Operand, Pass, Work
-from convsuite.entry import ArrayEntry, ChannelsEntry, Size, WindowEntry
+from convsuite.entry import ArrayEntry, ChannelsEntry, Size, WindowEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -42,18 +42,22 @@ class LocalKernelEntry(ArrayEntry, frozen=True, kw_only=True, forbid_unknown_fie
     positions, taps · input channels, output channels), positions and taps row-major, and needs the `size`.
     """
 
-    flat: list[Any] | None = None
-    channels: int | None = None  # input channels that the weight claims, for cases that must be refused
-    output: Size | None = None  # output positions that it claims, likewise
+    flat: Annotated[
+        list[Any] | None, says("values as Keras 2 kept them: (positions, taps · input channels, output channels)")
+    ] = None
+    channels: Annotated[int | None, says("input channels that the weight claims, for cases to be refused")] = None
+    output: Annotated[Size | None, says("output positions that the weight claims, for cases to be refused")] = None
 
 
 class LocalConvEntry(WindowEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A locally connected convolution as a case file writes it."""
 
-    kernel: LocalKernelEntry | Size | None = None
-    stride: Size = 1
-    channels: int | ChannelsEntry | None = None
-    bias: bool = False
+    kernel: Annotated[LocalKernelEntry | Size | None, says("a size, or the weight's values (required)")] = None
+    stride: Annotated[Size, says("the step of the window")] = 1
+    channels: Annotated[
+        int | ChannelsEntry | None, says("one number for both, or one each; unless given, 1 or as the values say")
+    ] = None
+    bias: Annotated[bool, says("`true` to fill one, of a number for each output channel and position")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, frexp, inf, isfinite, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from convsuite.case import FLOATS, Expected, Pass
-from convsuite.entry import PoolEntry
+from convsuite.entry import PoolEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import axes, pool
@@ -53,8 +53,8 @@ DIGITS = 50  # of the decimal arithmetic by which float64 cases are judged
 class LpPoolEntry(PoolEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A power-average pool as a case file writes it."""
 
-    power: float = 2.0
-    absolute: bool = True
+    power: Annotated[float, says("the norm's; above 0, of at most 8 significant bits")] = 2.0
+    absolute: Annotated[bool, says("|x| is raised; if not, x is, as PyTorch does, for whole powers")] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

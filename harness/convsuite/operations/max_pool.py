@@ -26,10 +26,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan, prod
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from convsuite.case import FILLS, INTEGERS, Expected, Pass
-from convsuite.entry import PoolEntry
+from convsuite.entry import PoolEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS, Format, is_integer
 from convsuite.operations import axes, pool
@@ -53,8 +53,8 @@ NAN, TIES = get_args(Nan), get_args(Tie)
 class MaxPoolEntry(PoolEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A max pool as a case file writes it."""
 
-    nan: Nan = "propagate"
-    tie: Tie = "first"
+    nan: Annotated[Nan, says("a window with a NaN is NaN, or a NaN is never its answer")] = "propagate"
+    tie: Annotated[Tie, says("which of equal maxima has the index and the gradient")] = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

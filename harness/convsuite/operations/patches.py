@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from convsuite.case import Case, Expected, Pass, Work
-from convsuite.entry import Size, WindowEntry
+from convsuite.entry import Size, WindowEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -39,10 +39,10 @@ Order = Literal["channel_first", "channel_last"]
 class PatchesEntry(WindowEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Patches as a case file writes them."""
 
-    kernel: Size | None = None
-    stride: Size = 1
-    channels: int | None = None
-    order: Order = "channel_first"
+    kernel: Annotated[Size | None, says("the window's size (required)")] = None
+    stride: Annotated[Size, says("the step of the window")] = 1
+    channels: Annotated[int | None, says("channels of the image; unless given, 1 or as the values say")] = None
+    order: Annotated[Order, says("how axis 1 counts, row by row: (channel, tap), or (tap, channel)")] = "channel_first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

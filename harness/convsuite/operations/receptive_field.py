@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Struct
 
 from convsuite.case import FLOATS, Case, Expected, Literal, Operand, Padding, Pass, Work
-from convsuite.entry import Entry, PaddingEntry, PassName, Size
+from convsuite.entry import Entry, PaddingEntry, PassName, Size, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -42,19 +42,23 @@ COMPARES = False
 class LayerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One convolution of the stack, first to last; one channel, weights of 1."""
 
-    kernel: Size
-    stride: Size = 1
-    dilation: Size = 1
-    padding: PaddingEntry = "valid"
+    kernel: Annotated[Size, says("the window's size (required)")]
+    stride: Annotated[Size, says("the step of the window")] = 1
+    dilation: Annotated[Size, says("the step between taps of the window; 1 is dense")] = 1
+    padding: Annotated[
+        PaddingEntry, says("a word or a number for all axes, or an entry for each; a pair is (low, high)")
+    ] = "valid"
 
 
 class ReceptiveFieldEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stack, as a case file writes it."""
 
-    layers: tuple[LayerEntry, ...] = ()
-    at: Size | None = None  # the output whose field is asked for, from 0; the one in the middle if not said
-    field: Size | None = None  # r, as somebody else says it
-    passes: tuple[PassName, ...] = ("forward", "grad_input")
+    layers: Annotated[tuple[LayerEntry, ...], says("the stack's convolutions, first to last (required)")] = ()
+    at: Annotated[Size | None, says("the output that is asked about, from 0; else the one in the middle")] = None
+    field: Annotated[
+        Size | None, says("how far the field reaches, as somebody else says; the formula must say the same")
+    ] = None
+    passes: Annotated[tuple[PassName, ...], says("what to compute and judge")] = ("forward", "grad_input")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Struct
 
 from convsuite.case import FLOATS, Case, Expected, Literal, Operand, Padding, Pass, Work
-from convsuite.entry import ChannelsEntry
+from convsuite.entry import ChannelsEntry, says
 from convsuite.errors import CaseError
 from convsuite.formats import FORMATS
 from convsuite.operations import arrays as operand
@@ -47,15 +47,19 @@ COMPARES = False
 class PointwiseEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The weight that mixes: its values (output channels, input channels · multiplier), or the channels it claims."""
 
-    values: list[list[float]] | None = None
-    channels: int | None = None  # input channels · multiplier, for cases that must be refused
+    values: Annotated[
+        list[list[float]] | None, says("a row of channels · multiplier numbers for each output channel")
+    ] = None
+    channels: Annotated[int | None, says("input channels · multiplier that it claims, for cases to be refused")] = None
 
 
 class SeparableEntry(MultipliedEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A separable convolution as a case file writes it; `kernel` is the depthwise one."""
 
-    channels: int | ChannelsEntry | None = None
-    pointwise: PointwiseEntry = PointwiseEntry()
+    channels: Annotated[
+        int | ChannelsEntry | None, says("one number for both, or one each; unless given, 1 or as the values say")
+    ] = None
+    pointwise: Annotated[PointwiseEntry, says("the weight of the 1x1 step; filled unless given")] = PointwiseEntry()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,10 @@ from convsuite.operations import OPERATIONS
 from convsuite.written import IMPOSSIBLE, SWEEP_KEYS
 
 FILE = "case-file.schema.json"
+_SWEEPS = {
+    "sweep": "a case for every combination of the values in lists, the first key varying slowest",
+    "pairwise": "few cases in which every pair of values of two keys meets",
+}
 
 
 def shipped() -> str:
@@ -34,15 +38,20 @@ def schema() -> dict[str, Any]:
     entries = {name: operation.ENTRY for name, operation in OPERATIONS.items()}
     _, parts = msgspec.json.schema_components(list(entries.values()), ref_template="#/$defs/{name}")
     keys = {name: parts.pop(entry.__name__)["properties"] for name, entry in entries.items()}
+    for name, operation in OPERATIONS.items():
+        keys[name]["passes"]["items"] = {"enum": sorted(operation.PASSES)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "convsuite case file",
         "type": "object",
         "properties": {
-            "operation": {"enum": list(entries), "description": "What every case of this file computes."},
-            "description": {"type": "string"},
-            "defaults": {"description": "Keys for every case of this file that does not say otherwise."},
-            "cases": {"description": "At least one case; its id is operation/file/name."},
+            "operation": {"enum": list(entries), "description": "what every case of the file computes"},
+            "description": {"type": "string", "description": "free text"},
+            "defaults": {
+                "type": ["object", "null"],
+                "description": "keys for every case that does not say otherwise; all but `name` and sweeps",
+            },
+            "cases": {"type": "array", "description": "at least one case; its id is operation/file/name"},
         },
         "required": ["operation", "cases"],
         "additionalProperties": False,
@@ -65,7 +74,7 @@ def _kinds(name: str, properties: dict[str, Any]) -> dict[str, Any]:
     impossible = {
         "enum": list(IMPOSSIBLE),
         "default": "error",
-        "description": "What becomes of impossible combinations.",
+        "description": "what becomes of combinations that are impossible",
     }
     swept = {
         "type": "object",
@@ -73,7 +82,7 @@ def _kinds(name: str, properties: dict[str, Any]) -> dict[str, Any]:
         "properties": {key: {"type": "array", "minItems": 1, "items": _bare(value)} for key, value in shared.items()},
         "additionalProperties": False,
     }
-    sweeps = {key: {"$ref": f"#/$defs/{name}.swept"} for key in SWEEP_KEYS}
+    sweeps = {key: {"$ref": f"#/$defs/{name}.swept", "description": _SWEEPS[key]} for key in SWEEP_KEYS}
     case = {**properties, **sweeps, "impossible": impossible}
     return {
         f"{name}.swept": swept,
