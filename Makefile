@@ -4,6 +4,7 @@
 #   make check ARGS="'conv/*' --backend torch"
 #   make test  ARGS="-k padding"        lint, then the project's own tests
 #   make report                         what the newest check came to, as pages (after `make check`)
+#   make docs                           the documentation as a site
 #   make dashboard ARGS="--bench conv"  time the suite with asv, and serve its pages until Ctrl-C
 #
 # PYTHON is asked for only when .venv is made; `make clean` removes it.
@@ -19,7 +20,7 @@ EXAMPLE = examples/convsuite-scipy
 KIND    = benchmarks/asv_bench_convsuite
 SERVE  ?= 8080
 
-.PHONY: help check report test dashboard lint dev constraints clean
+.PHONY: help check report test docs dashboard lint dev constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -32,6 +33,12 @@ report: $(VENV)/.installed-reports  ## what the newest check came to, as pages (
 
 test: lint  ## run ruff, mypy and the project's own tests (ARGS go to pytest; JOBS processes)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+# Afresh each time, in seconds: the reference of case files follows the code, which Sphinx does not watch.
+docs: $(VENV)/.installed-docs  ## the documentation as a site (ARGS go to `sphinx-build`)
+	rm -rf build/docs build/doctrees
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees $(ARGS) . build/docs
+	@echo "open build/docs/index.html, or serve it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs"
 
 # asv asks about the machine before its first run, and exits with 2 where some benchmarks failed: the rest is worth a look.
 dashboard: $(VENV)/.installed-asv  ## time the suite with asv, serve its pages (ARGS go to `asv run`; SERVE=port, or empty)
@@ -66,6 +73,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-reports: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -e '.[cpu,reports]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.created pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # The kind of benchmark and the example go in as their users get them, not editable: afresh when they change.
