@@ -38,7 +38,7 @@ myst_links_external_new_tab = False
 html_theme = "furo"  # its fonts are the system's, and it follows the light or dark that the reader's system is in
 html_title = project
 html_copy_source = False
-html_show_sphinx = False
+html_show_search_summary = False  # a page from the file system cannot fetch the others
 
 NAVIGATION = {
     "Start": ("docs/concepts",),

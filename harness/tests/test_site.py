@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -18,6 +19,7 @@ from convsuite.schema.reference import reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README", "CHANGELOG", "CONTRIBUTING", *(f"docs/{p.stem}" for p in sorted((ROOT / "docs").glob("*.md"))))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOADS = {
     "link": "href",
     "script": "src",
@@ -157,19 +159,20 @@ def test_a_key_without_a_description_ends_the_build():
         reference(made)
 
 
-def test_what_a_key_takes_is_told():
-    lines = reference().splitlines()
-    assert (
-        "| `rank` | integer from 1 to 3 |  | how many spatial axes; unless given, as sizes or values say, else 2 |"
-        in lines
-    )
-    assert any(
-        line.startswith("| `kernel` | integer or list of integers or [mapping: kernel](#kernel) | (required)")
-        for line in lines
-    )
-    assert any(
-        line.startswith('| `passes` | list of `forward`, `grad_input`, `indices` | `["forward"]` |') for line in lines
-    )
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `rank` | how many spatial axes; unless given, as sizes or values say, else 2 | integer from 1 to 3 |  |",
+        "| `kernel` | the window: a size, or the weight's values | integer or list of integers or "
+        "[mapping: kernel](#kernel) | (required) |",
+        '| `passes` | what to compute and judge | list of `forward`, `grad_input`, `indices` | `["forward"]` |',
+        "| `learning_rate` | what the gradient is multiplied by | number above 0 | `0.01` |",
+        "| `flip` | the kernel is reversed, as JAX has it without `transpose_kernel` | `true`, `false` | `false` |",
+        r"| `absolute` | \|x\| is raised; if not, x is, as PyTorch does, for whole powers | `true`, `false` | `true` |",
+    ],
+)
+def test_what_a_key_takes_is_told(row):
+    assert row in reference().splitlines()
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):
@@ -182,3 +185,22 @@ def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):
     made = make(source, tmp_path / "site")
     assert made.returncode != 0
     assert "docs/nosuch.md" in made.stderr
+
+
+def test_the_search_works_from_the_file_system(site):
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make dev")
+    failed: list[str] = []
+    with api.sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"]).new_page()
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else failed.append(r.url))
+        page.on("requestfailed", lambda r: failed.append(r.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto((site / "index.html").as_uri())
+        page.get_by_placeholder("Search").fill("multiplier")
+        page.keyboard.press("Enter")
+        page.locator("#search-results").get_by_role("link", name="Case-file reference").click()
+        page.get_by_role("heading", name="Case-file reference").wait_for()
+        assert failed == []

@@ -13,7 +13,7 @@ Node = dict[str, Any]  # one place of the schema
 
 _REQUIRED = " (required)"  # by the loader, where the schema cannot say it: `defaults` may have the key
 _KINDS = {"boolean": "`true`, `false`", "integer": "integer", "number": "number", "object": "mapping", "string": "text"}
-_HEAD = ("| key | takes | unless given | is |", "|---|---|---|---|")
+_HEAD = ("| key | is | takes | unless given |", "|---|---|---|---|")
 
 
 def reference(made: Node | None = None) -> str:
@@ -48,7 +48,8 @@ def _row(title: str, key: str, node: Node, required: bool) -> str:
     if not meaning:
         raise ValueError(f"{title}: the key {key} has no description; give it one in its entry, with `says`")
     required = required or meaning.endswith(_REQUIRED)
-    cells = (f"`{key}`", _takes(node), "(required)" if required else _default(node), meaning.removesuffix(_REQUIRED))
+    unless_given = "(required)" if required else _default(node)
+    cells = (f"`{key}`", meaning.removesuffix(_REQUIRED), _takes(node), unless_given)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
