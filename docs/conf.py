@@ -20,20 +20,10 @@ project_copyright = "The convsuite authors"
 extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/*.md", "examples/*/README.md"]
-exclude_patterns = [
-    ".*",
-    "*.*info",
-    "backends",
-    "benchmarks",
-    "build",
-    "cases",
-    "dist",
-    "harness",
-    "reports",
-]  # no walk
+# Folders without pages, which need not be walked.
+exclude_patterns = [".*", "backends", "benchmarks", "build", "cases", "dist", "harness", "reports"]
 nitpicky = True
 myst_heading_anchors = 4  # by GitHub's rule
-myst_links_external_new_tab = False
 
 html_theme = "furo"  # its fonts are the system's, and it follows the light or dark that the reader's system is in
 html_title = project
