@@ -13,6 +13,7 @@ overflows in a transform: an answer that is not finite everywhere is thus comput
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -166,14 +167,19 @@ def _by_parts(seen: Source, taps: Values, shift: Values | None, g: Geometry, roo
     return True
 
 
+@lru_cache(8)
+def _of_both_axes(m: int, dtype: np.dtype[Any]) -> tuple[Values, Values, Values]:
+    """Return Aᵀ, G and B of both axes at once, each in the order in memory with which it is multiplied fastest."""
+    a, filters, b = (np.kron(each, each).astype(dtype) for each in MATRICES[m])
+    return a.T, filters, np.asfortranarray(b)
+
+
 class _Room:
     """The arrays that all parts of a convolution use one after another."""
 
     def __init__(self, g: Geometry, how: Plan, total: np.dtype[Any], held: Workspace) -> None:
         self.how, self.total, self.channels = how, total, g.c_in
-        # each with the order in memory with which it is multiplied fastest
-        a, filters, b = (np.kron(each, each).astype(total) for each in MATRICES[how.m])
-        self._back, self._filters, self._there = a.T, filters, np.asfortranarray(b)
+        self._back, self._filters, self._there = _of_both_axes(how.m, total)
         points, made = how.seen**2, how.m**2 * how.outputs * how.tiles
         sizes = {
             "columns": points * g.c_in * how.tiles,

@@ -208,8 +208,8 @@ def _norms(case: ConvCase, arrays: Sequence[NDArray[Any]], pass_: Pass) -> Norms
     """Return what a fast algorithm's bound is in."""
     import numpy as np
 
-    x, w, *rest = (np.asarray(a, dtype=np.float64) for a in arrays)
-    seen, c_out, c_in = (x if pass_ is Pass.FORWARD else rest[-1]), case.out_channels, case.input_shape[1]
+    seen, w = (np.asarray(arrays[i], dtype=np.float64) for i in (0 if pass_ is Pass.FORWARD else -1, 1))
+    c_out, c_in = case.out_channels, case.input_shape[1]
     by_group = w.reshape(case.groups, c_out // case.groups, c_in // case.groups, prod(case.kernel))
     if pass_ is Pass.GRAD_INPUT:
         by_group = by_group.swapaxes(1, 2)
