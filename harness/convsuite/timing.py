@@ -135,17 +135,30 @@ def early_s(
 
     Of two results one is read into NumPy at once, the other after a pause as long as that reading was: reading one
     that is still being computed has to wait for it, and then takes longer by more than a fifth of a call. None is read
-    twice: an array may keep what was copied from its device.
+    twice: an array may keep what was copied from its device. Which of the two is read first takes turns: the second
+    may be read into memory that the first has given back, which a large one is quicker by.
     """
-    calls, excess = [], []
-    for _ in range(_EARLY_TRIES):
+    calls: list[float] = []
+
+    def at_once() -> float:
         result, call_s = once(call, clock)
-        _, at_once = once(partial(read, result), clock)
-        later = call()
-        pause(at_once)
-        _, rested = once(partial(read, later), clock)
         calls.append(call_s)
-        excess.append(at_once - rested)
+        return once(partial(read, result), clock)[1]
+
+    def rested(pause_s: float) -> float:
+        later = call()
+        pause(pause_s)
+        return once(partial(read, later), clock)[1]
+
+    excess, first_s = [], 0.0
+    for number in range(_EARLY_TRIES):
+        if number % 2:
+            rested_s = rested(first_s)
+            first_s = at_once()
+        else:
+            first_s = at_once()
+            rested_s = rested(first_s)
+        excess.append(first_s - rested_s)
         if excess[-1] <= _EARLY_S:  # of several the least counts: one that was disturbed says nothing
             return 0.0
     by = min(excess)

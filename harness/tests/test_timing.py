@@ -210,6 +210,13 @@ def test_an_array_that_keeps_its_copy_is_not_taken_for_early() -> None:
     assert timing.early_s(call, read, machine.clock, lambda _: None) == 0
 
 
+def test_a_reading_that_is_slow_every_other_time_is_not_taken_for_early() -> None:
+    """As that of a large result is, whose copy takes new pages and leaves them for the next."""
+    machine = Machine(1 * MS)
+    device = Device(machine, left_ns=0, jitter_ns=(2 * MS, 0))
+    assert timing.early_s(device.call, device.read, machine.clock, device.pause) == 0
+
+
 @pytest.mark.parametrize("jitter", [(0,), (0, 0, 9 * MS, 0), (500_000, 0, 0, 0, 700_000, 0)])
 def test_a_call_whose_result_is_there_is_not(jitter: tuple[int, ...]) -> None:
     machine = Machine(200_000)
