@@ -47,6 +47,11 @@ class Tile:
         return groups * prod(self.positions)
 
     @property
+    def is_first(self) -> bool:
+        """True where no tile of its groups comes before it."""
+        return self.batch.start == 0 and all(axis.start == 0 for axis in self.out)
+
+    @property
     def seen(self) -> Index:
         """The index of an input (batch, groups, C_in / groups, *anything)."""
         return (self.batch, self.groups, slice(None))

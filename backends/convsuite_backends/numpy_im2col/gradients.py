@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import Columns, col2im, every, tiles
+from convsuite_backends.numpy_im2col.columns import TILE_BYTES, Columns, col2im, every, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.weights import flipped, matrix
-from convsuite_backends.numpy_im2col.workspace import workspace
+from convsuite_backends.numpy_im2col.workspace import Workspace, workspace
 
 Values = NDArray[Any]
 Index = tuple[Any, ...]
@@ -126,9 +126,23 @@ def weight_gradient(x: Values, grad_output: Values, g: Geometry, total: np.dtype
     with workspace().block() as room:
         lowered = Columns(x, g, total, room)
         for tile in lowered.tiles:
-            rows = _rows(by_group[tile.index], g, total)
-            found[tile.groups] += np.matmul(rows, lowered.of(tile).swapaxes(1, 2))
+            rows, columns = _rows(by_group[tile.index], g, total), lowered.of(tile).swapaxes(1, 2)
+            _add_product(rows, columns, found[tile.groups], tile.is_first, room)
     return flipped(found.reshape(g.groups * g.c_out, g.c_in, *g.kernel), g)
+
+
+def _add_product(rows: Values, columns: Values, into: Values, is_first: bool, room: Workspace) -> None:
+    """Add a tile's product to the gradient (groups, C_out / groups, K); the first is written where it belongs."""
+    if is_first:
+        np.matmul(rows, columns, out=into)
+        return
+    groups, outputs, terms = into.shape
+    step = max(1, TILE_BYTES // (groups * terms * into.itemsize))
+    for start in range(0, outputs, step):
+        some = slice(start, min(start + step, outputs))
+        with room.block():
+            part = room.take((groups, some.stop - start, terms), into.dtype)
+            into[:, some] += np.matmul(rows[:, some], columns, out=part)
 
 
 def _by_group(grad_output: Values, g: Geometry) -> Values:
