@@ -120,7 +120,7 @@ STEADY = [1.0, 1.01, 1.02, 1.01, 1.0]
     [
         ([timing([1, 1.3, 1.6, 1.3, 1], p) for p in range(3)], "samples spread by"),
         ([timing(STEADY, 0), timing(STEADY, 1), timing([1.3 * s for s in STEADY], 2)], "processes differ by 30%"),
-        ([timing(STEADY, p, others=1.7, free_cores=1) for p in range(3)], "others kept 1.7 cores busy, 1 were free"),
+        ([timing(STEADY, p, others=1.7, free_cores=1) for p in range(3)], "others kept 1.7 cores busy, of 1 free"),
         ([timing([1 + 0.17 * i / 59 for i in range(60)], p) for p in range(3)], "times drifted by +11% from the first"),
         ([timing(STEADY, p, clock=0.6) for p in range(3)], "the GPU was throttled to 60%"),
     ],
