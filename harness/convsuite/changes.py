@@ -175,7 +175,8 @@ def merged(before: Iterable[Found], after: Iterable[Found]) -> Iterator[tuple[Fo
 def kind_of(before: Found | None, after: Found | None) -> Kind | None:
     """Return what became of a check; None where nothing did."""
     if before is None:  # a case that is new and fails, a backend that can no longer be imported
-        return Kind.BEGAN if after is not None and after.status in FAILING else Kind.ONLY_AFTER
+        found = after is not None and after.status in FAILING and after.status != Status.KNOWN_FAILURE
+        return Kind.BEGAN if found else Kind.ONLY_AFTER
     if after is None:
         return Kind.ONLY_BEFORE
     fails, failed = after.status in FAILING, before.status in FAILING

@@ -120,3 +120,4 @@ def test_what_is_new_and_fails_has_begun_to(status: str) -> None:
     """A backend that can no longer be imported has one outcome more, and all others no more."""
     assert kind_of(None, replace(FOUND, status=status)) is Kind.BEGAN
     assert kind_of(None, FOUND) is Kind.ONLY_AFTER
+    assert kind_of(None, replace(FOUND, status="known_failure")) is Kind.ONLY_AFTER  # somebody has listed it
