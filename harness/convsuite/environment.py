@@ -63,6 +63,11 @@ class Environment:
         return tuple(f"{name}={value}" for name, value in self.variables if name in _KERNELS)
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cpu_flags() -> frozenset[str]:
     """Return the CPU's feature flags as Linux names them; empty where the platform does not tell."""
     return frozenset(_cpuinfo("flags").split() or _cpuinfo("Features").split())
@@ -87,7 +92,7 @@ def observe(threads: int, cases: Path | None) -> Environment:
         convsuite=version("convsuite"),
         cpu=_cpuinfo("model name") or platform.processor() or platform.machine(),
         isa=tuple(flag for flag in _ISA if flag in flags),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         threads=threads,
         variables=tuple(sorted((inherited | thread_environment(threads)).items())),
         cases_revision=_git_revision(cases) if cases else "",

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import gradients, paths
+from convsuite_backends.numpy_im2col.fast import Algorithm
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.rounding import round_to
@@ -83,32 +83,6 @@ def _cut(g: Geometry, spare: int, itemsize: int) -> Plan | None:
         return None
     groups = planes // (outputs * (g.c_in + 5) + 4 * g.c_in)
     return Plan(size=size, groups=max(1, min(g.groups, groups)), outputs=outputs)
-
-
-def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> Values:
-    """Write a convolution as `paths.forward` does, by transforms where they pay; return y."""
-    how = plan(g, total.itemsize)
-    if how is not None:
-        taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel)
-        if _convolved(x, _turned(taps, g) if g.flip else taps, shift, g, how, total, y):
-            return y
-    return paths.forward(x, weight, shift, g, total, y)
-
-
-def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the input as `gradients.input_gradient` does: a convolution with the weight turned."""
-    inner = gradients.as_convolution(g)
-    how = None if inner is None else plan(inner, total.itemsize)
-    if inner is not None and how is not None:
-        taps = weight.reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
-        y = np.empty(inner.out_shape, total)
-        if _convolved(grad_output, taps if g.flip else _turned(taps, g), None, inner, how, total, y):
-            return y
-    return gradients.input_gradient(weight, grad_output, g, total)
-
-
-def _turned(taps: Values, g: Geometry) -> Values:
-    return np.flip(taps, tuple(range(3, 3 + len(g.kernel))))
 
 
 def _convolved(
@@ -188,3 +162,7 @@ def _made(tile: Values, weights: Values, how: Plan) -> Values:
 
 
 NATIVE = np.fft.rfft(np.zeros(2, np.float32)).dtype == np.complex64
+
+
+ALGORITHM = Algorithm(plan, _convolved)
+forward, input_gradient = ALGORITHM.forward, ALGORITHM.input_gradient

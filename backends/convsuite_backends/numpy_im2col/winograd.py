@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import gradients, paths
 from convsuite_backends.numpy_im2col.columns import boxes
+from convsuite_backends.numpy_im2col.fast import Algorithm
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.products import SMALL
@@ -115,28 +115,6 @@ def _cut(g: Geometry, count: int, room: int) -> tuple[int, int] | None:
         if most(outputs) >= LEAST_TILES:
             return most(outputs), outputs
     return None
-
-
-def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values) -> Values:
-    """Write a convolution as `paths.forward` does, by Winograd's filtering where it pays; return y."""
-    how = plan(g, total.itemsize)
-    if how is not None:
-        taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS)
-        if _filtered(x, taps[..., ::-1, ::-1] if g.flip else taps, shift, g, how, total, y):
-            return y
-    return paths.forward(x, weight, shift, g, total, y)
-
-
-def input_gradient(weight: Values, grad_output: Values, g: Geometry, total: np.dtype[Any]) -> Values:
-    """Return the gradient to the input as `gradients.input_gradient` does: a convolution with the weight turned."""
-    inner = gradients.as_convolution(g)
-    how = None if inner is None else plan(inner, total.itemsize)
-    if inner is not None and how is not None:
-        taps = weight.reshape(g.groups, g.c_out, g.c_in, TAPS, TAPS).swapaxes(1, 2)
-        y = np.empty(inner.out_shape, total)
-        if _filtered(grad_output, taps if g.flip else taps[..., ::-1, ::-1], None, inner, how, total, y):
-            return y
-    return gradients.input_gradient(weight, grad_output, g, total)
 
 
 def _filtered(
@@ -264,3 +242,7 @@ class _Weights:
         """Yield output channels and their matrices (points, C_out, C)."""
         for outputs in self._slices:
             yield outputs, self._room.weights(self._taps[outputs]) if self._whole is None else self._whole
+
+
+ALGORITHM = Algorithm(plan, _filtered)
+forward, input_gradient = ALGORITHM.forward, ALGORITHM.input_gradient

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convsuite import casefile, checking
+from convsuite import casefile, checking, environment
 from convsuite.bench import engine
 from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT
 from convsuite.case import Pass
@@ -46,8 +45,7 @@ class Request:
 
 def plan_of(request: Request) -> tuple[engine.Plan, str]:
     """Return what is to be timed, and the base of its ratios. Raise ConvsuiteError where it cannot be done."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if request.device == "cpu" and max(request.threads) > cores:
+    if request.device == "cpu" and max(request.threads) > (cores := environment.cores()):
         raise ConvsuiteError(f"--threads {max(request.threads)}: a thread has a core of its own, and there are {cores}")
     entries = checking.choose(request.backends, all_variants=False)
     names = list(dict.fromkeys(entry.name for entry in entries))
