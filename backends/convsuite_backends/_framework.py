@@ -79,6 +79,11 @@ class Framework(Backend):
             return declared
         return _layout.narrowed(declared, case, count, f"each layer's result is rounded to {case.dtype}")
 
+    def _tensor_cores(self, case: Case, pass_: Pass) -> bool:
+        """Tell whether a GPU's tensor cores may multiply here: float32, where something is multiplied."""
+        multiplies = "pool" not in case.operation and pass_ is not Pass.GRAD_BIAS
+        return self._on_gpu and case.dtype == "float32" and multiplies
+
     @property
     def _on_gpu(self) -> bool:
         """True for `cuda`, and for one of several, `cuda:1`."""

@@ -139,6 +139,7 @@ def test_every_gpu_declares_as_a_gpu(monkeypatch, write, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     gpu = Torch(device)
     assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32
     assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason

@@ -41,6 +41,7 @@ _BECAME = {
     "crash": "the process dies",
     "timeout": "no answer",
 }
+_PLACES = {"": "", "cpu": "on CPUs", "cuda": "on GPUs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _limits(defect: Defect) -> str:
     parts = [
         " or ".join(became),
         f"in {', '.join(entry.passes)}" if entry.passes else "",
-        f"on processors with {' and '.join(entry.cpu)}" if entry.cpu else "",
+        f"on processors with {' and '.join(entry.cpu)}" if entry.cpu else _PLACES[entry.device],
         "" if entry.always else "not each time",
     ]
     return "".join(f"; {part}" for part in parts if part)

@@ -40,6 +40,7 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     versions: str = ""  # of the backend's framework, e.g. ">=2.6,<2.14"; empty: all
     variants: tuple[str, ...] = ()  # e.g. ["torch", "torch:compile"]; empty: all of the file's backend
     passes: tuple[PassName, ...] = ()  # empty: all
+    device: Literal["", "cpu", "cuda"] = ""  # where it fails; empty: on all, or with `cpu` on that
     cpu: tuple[str, ...] = ()  # only on a CPU that has all of these flags, e.g. ["amx_bf16"]
     always: bool = True  # false: what it gives depends on what lies in memory, so passing proves nothing
     # for readers, see `findings`: the smallest case by its id, what it gave there, and what is right
@@ -50,6 +51,11 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def covers(self, case_id: str) -> bool:
         """Return whether one of the globs matches."""
         return any(fnmatchcase(case_id, glob) for glob in self.cases)
+
+    def happens_on(self, device: str, cpu_flags: frozenset[str]) -> bool:
+        """Return whether the entry speaks of a device, e.g. `cuda:1`, on a machine whose CPU has these flags."""
+        where = self.device or ("cpu" if self.cpu else "")
+        return where in ("", device.partition(":")[0]) and cpu_flags.issuperset(self.cpu)
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +91,7 @@ class KnownFailures:
         if outcome.status not in (*_FAILED, Status.PASSED, Status.UNSUPPORTED):
             return outcome
         for known in self.listed:
-            if self.cpu_flags.issuperset(known.entry.cpu) and _applies(known, outcome, version):
+            if known.entry.happens_on(outcome.device, self.cpu_flags) and _applies(known, outcome, version):
                 if outcome.status == known.entry.status:
                     return replace(
                         outcome, status=Status.KNOWN_FAILURE, known=f"{known.entry.reason} ({known.entry.link})"

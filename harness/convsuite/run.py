@@ -314,9 +314,9 @@ def _pass_status(work: Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[St
         status = Status.UNSUPPORTED if declared_not else Status.MISMATCH
         return status, f"wrote into its operand {', '.join(answer.wrote_into)}", None
     verdict = _judged(work, pass_, answer)
-    if verdict.unchecked and not verdict.compared and answer.numerics is not None and answer.numerics.intermediate:
-        declared = f"partial sums are rounded to {answer.numerics.intermediate} ({answer.numerics.note or 'declared'})"
-        return Status.UNSUPPORTED, f"no bound that says anything: {declared}", verdict
+    numerics = answer.numerics
+    if verdict.unchecked and not verdict.compared and numerics is not None and (numerics.intermediate or numerics.tf32):
+        return Status.UNSUPPORTED, f"no bound that says anything: {numerics.narrowing}", verdict
     if declared_not and not verdict.right:
         return Status.UNSUPPORTED, f"{answer.support.reason}; tried: {verdict.message}", verdict
     return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     Real = NDArray[np.float64]
 
 TF32_BITS = 11
-TF32_PRODUCT = (1 + 2.0**-TF32_BITS) ** 2 - 1  # each of the two factors is rounded
+TF32_ROUNDED = (1 + 2.0**-TF32_BITS) ** 2 - 1  # each of the two factors is rounded to the nearest
+TF32_CUT = (1 + 2.0 ** (1 - TF32_BITS)) ** 2 - 1  # or cut off, which tensor cores do to what no one has rounded before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
     """Return the three gates for one pass' result.
 
     `dtype` is the output's. A declared intermediate rounding narrows gate 1, and the range, to the sums that
-    fit it and widens gate 2 by its own γ; TF32 widens gate 2 by 2·2^-11·B.
+    fit it and widens gate 2 by its own γ; TF32 widens gate 2 by 2·2^-10·B, and gate 3
+    by 2·2^-11·B.
     """
     if numerics.fast is not None:
         return _normwise(expected, FORMATS[dtype], FORMATS[numerics.accumulator], numerics.fast)
@@ -76,7 +78,7 @@ def allowance(expected: Expected, dtype: str, numerics: Numerics) -> Allowance:
         bits, largest = min(bits, narrow.bits), min(largest, narrow.largest)
         underflow += roundings * narrow.smallest_subnormal
     if numerics.tf32:
-        relative, typical, bits = _compound(relative, TF32_PRODUCT), typical + TF32_PRODUCT, min(bits, TF32_BITS)
+        relative, typical, bits = _compound(relative, TF32_CUT), typical + TF32_ROUNDED, min(bits, TF32_BITS)
     underflow = underflow * (1 + relative) + output.smallest_subnormal
     with np.errstate(all="ignore"):
         # a sum of nothing but zeros is exactly 0, however wide the bound

@@ -185,7 +185,7 @@ def test_zeros_never_pass_behind_a_wide_declaration(tmp_path: Path, planted: Pla
         reports(casefile.load([tmp_path / "wide.yaml"]).cases, Settings(workdir=tmp_path), "hollow")
     ).values()
     assert outcome.status is Status.UNSUPPORTED
-    assert outcome.message == "no bound that says anything: partial sums are rounded to bfloat16 (it says)"
+    assert outcome.message == "no bound that says anything: partial sums rounded to bfloat16 (it says)"
 
 
 def test_nonsense_in_a_declaration_is_that_backends_error(

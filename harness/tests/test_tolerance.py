@@ -255,11 +255,23 @@ def test_gate_3_by_hand(terms: int) -> None:
 
 
 def test_tf32_by_hand() -> None:
-    """Two factors, each off by 2^-11, over all that float32 itself may do."""
+    """Two factors, each cut off after 11 bits, or as is to be expected rounded, over all that float32 itself may do."""
     got = allowance(expected(0, 1, 1), "float32", Numerics(accumulator="float32", tf32=True))
     g = gamma(2, 2.0**-24)
-    relative = (1 + g) * (1 + 2.0**-11) ** 2 - 1
+    relative = (1 + g) * (1 + 2.0**-10) ** 2 - 1
     assert got.guaranteed == pytest.approx(relative * (1 + 2.0**-24), rel=1e-12)
+    usual = 8 * 2.0**-24 + (1 + 2.0**-11) ** 2 - 1
+    assert got.expected == pytest.approx(usual, rel=1e-6)
+
+
+def test_tf32_by_simulation() -> None:
+    """Factors just below a step of 11 bits: rounded is as expected, cut off is suspect, of fewer bits wrong."""
+    x = np.float32(1 + 2.0**-10 - 2.0**-23)
+    due = expected(float(x) ** 2, float(x) ** 2, 1)
+    tf32 = Numerics(accumulator="float32", tf32=True)
+    for kept, right, suspect in ((1 + 2.0**-10, True, False), (1.0, True, True), (1 - 2.0**-9, False, False)):
+        verdict = judge(np.array([kept**2], np.float32), "float32", due, "float32", tf32)
+        assert (verdict.right, verdict.suspect) == (right, suspect)
 
 
 def test_a_sum_of_zeros_is_zero_whatever_is_declared() -> None:

@@ -43,11 +43,12 @@ class JaxArrays(Framework):
         self._geometries = 0
 
     def versions(self) -> Mapping[str, str]:
-        """Return the versions of jax and of jaxlib, which holds XLA."""
+        """Return the versions of jax and of jaxlib, which holds XLA, and the GPU's name."""
         import jax
         import jaxlib
 
-        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        found = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        return found | {"gpu": self._device.device_kind} if self._on_gpu else found
 
     def lack(self, case: Case) -> str:
         """Say that strides in memory do not exist."""
@@ -57,8 +58,8 @@ class JaxArrays(Framework):
         """Declare TF32, which XLA uses on GPUs unless told not to, beside what the operation declares."""
         import jax
 
-        tf32 = self._on_gpu and case.dtype == "float32" and jax.config.jax_default_matmul_precision is None
-        return replace(super().numerics(case, pass_), tf32=tf32)
+        allowed = jax.config.jax_default_matmul_precision is None
+        return replace(super().numerics(case, pass_), tf32=self._tensor_cores(case, pass_) and allowed)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return an array in the case's layout."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from convsuite.backend import Function
 from convsuite.case import Case
 from convsuite_backends.jax.adaptive import AdaptivePools
@@ -29,6 +31,18 @@ class Jax(
     AdaptivePools,
 ):
     """jax.lax under jax.jit, in 64 bits where the case is; NCHW and OIHW unless the case asks for channels last."""
+
+
+class JaxHighest(Jax):
+    """jax.lax under jax.jit on a GPU, with jax_default_matmul_precision="highest": no TF32, which is the default."""
+
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
+
+    def __init__(self, device: str = "cuda") -> None:
+        super().__init__(device)
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
 
 
 class JaxEager(Jax):

@@ -136,8 +136,8 @@ class KerasTorch(_Ops, TorchDepthwise, TorchConvolutions, TorchTransposed, Torch
         return self._depthwise_lack_below(case)
 
     def _depthwise_lack_below(self, case: Case) -> str:
-        absent = case.dtype in INTEGERS and dilated(case)
-        return f"torch has no {case.dtype} convolution with dilation" if absent else ""
+        where = "on GPUs" if self._on_gpu else "with dilation" if dilated(case) else ""
+        return f"torch has no {case.dtype} convolution {where}" if case.dtype in INTEGERS and where else ""
 
     def _axis_by_axis(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
         return TorchAdaptivePools.adaptive_avg_pool_numerics(self, case, pass_, declared)  # type: ignore[arg-type]

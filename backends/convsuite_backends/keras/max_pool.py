@@ -69,6 +69,8 @@ class MaxPools(KerasArrays):
         if self.name == "torch":
             if case.expect.error is None and not case.channels:
                 return "torch refuses an input without channels"
+            if case.dtype in INTEGERS and self._on_gpu:
+                return f"torch has no max pool of {case.dtype} on GPUs"
             return f"F.max_pool1d has no {case.dtype}" if case.dtype in INTEGERS and case.rank == 1 else ""
         half = case.rank == 3 and case.dtype == "float16"
         return "tf.nn.max_pool3d has no float16 on the CPU" if half else no_3d_dtype(case)

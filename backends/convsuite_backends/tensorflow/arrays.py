@@ -49,9 +49,13 @@ class TensorFlowArrays(ChannelsLast):
         self._onednn = _onednn_dtypes() if self.environment["TF_ENABLE_ONEDNN_OPTS"] == "1" else frozenset()
 
     def versions(self) -> Mapping[str, str]:
-        """Return the version, and whether oneDNN may compute."""
+        """Return the version, and whether oneDNN may compute, or the GPU that does."""
         import tensorflow as tf
 
+        if self._on_gpu:
+            gpu = tf.config.get_visible_devices("GPU")[0]
+            name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            return {"tensorflow": tf.__version__, "gpu": name}
         return {"tensorflow": tf.__version__, "onednn": "on" if self._onednn else "off"}
 
     def lack(self, case: Case) -> str:
@@ -62,8 +66,8 @@ class TensorFlowArrays(ChannelsLast):
         """Declare TF32 on GPUs, beside what the operation declares."""
         import tensorflow as tf
 
-        tf32 = self._on_gpu and case.dtype == "float32" and tf.config.experimental.tensor_float_32_execution_enabled()
-        return replace(super().numerics(case, pass_), tf32=tf32)
+        allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+        return replace(super().numerics(case, pass_), tf32=self._tensor_cores(case, pass_) and allowed)
 
     def _why_not(self, case: Case) -> str:
         """Say why oneDNN does not compute what only it has."""

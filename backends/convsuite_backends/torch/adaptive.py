@@ -49,7 +49,9 @@ class AdaptivePools(TorchArrays):
 
         There it divides by the length of one axis after another, in 16 bits after a sum in 16 bits.
         """
-        if self._on_gpu or (case.rank == 3 and case.whole):
+        if self._on_gpu:
+            return _cuda_averages(case, pass_, declared)
+        if case.rank == 3 and case.whole:
             return declared
         half, terms = case.dtype in _layout.HALVES, adaptive_avg_pool.terms(case, pass_)
         if case.rank == 3:
@@ -77,6 +79,21 @@ class AdaptivePools(TorchArrays):
     def adaptive_max_pool_indices(self, case: AdaptiveMaxPoolCase, x: Native) -> Native:
         """Return what `return_indices` gives: flat positions in the input's plane."""
         return _maxima(case, x, return_indices=True)[1]
+
+
+def _cuda_averages(case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+    """Declare what a GPU rounds on the way (AdaptiveAveragePooling.cu, and AdaptiveAveragePooling3d.cu).
+
+    In channels_last memory the reciprocals of a window's sizes, their product and its product with a gradient are
+    rounded; in any, each step of adding gradients up is.
+    """
+    if case.dtype not in _layout.HALVES or case.whole:
+        return declared
+    if not pass_.gradient:
+        note = f"torch multiplies by a reciprocal rounded to {case.dtype} in channels_last memory"
+        return declared if case.rank == 3 else _layout.narrowed(declared, case, 1, note)
+    note = f"torch divides the gradients of windows and adds them up in {case.dtype}"
+    return _layout.narrowed(declared, case, 4 + adaptive_avg_pool.terms(case, pass_), note)
 
 
 def _maxima(case: AdaptiveMaxPoolCase, x: Native, return_indices: bool) -> Native:

@@ -38,7 +38,7 @@ class TorchArrays(Framework):
             torch.set_num_threads(int(threads))
 
     def versions(self) -> Mapping[str, str]:
-        """Return the versions of torch and of the libraries that compute for it."""
+        """Return the versions of torch and of the libraries that compute for it, and the GPU's name."""
         import torch
 
         found = {"torch": torch.__version__}
@@ -46,6 +46,7 @@ class TorchArrays(Framework):
             found["onednn"] = onednn[1]
         if self._on_gpu:
             found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+            found["gpu"] = torch.cuda.get_device_name(self.device)
         return found
 
     def lack(self, case: Case) -> str:
@@ -54,11 +55,11 @@ class TorchArrays(Framework):
         return said if case.layout == "channels_last" else ""
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
-        """Declare TF32 on GPUs, beside what the operation declares."""
+        """Declare TF32 on GPUs, which cuDNN has by default, beside what the operation declares."""
         import torch
 
-        tf32 = self._on_gpu and case.dtype == "float32" and torch.backends.cudnn.allow_tf32
-        return replace(super().numerics(case, pass_), tf32=tf32)
+        usual = super().numerics(case, pass_)
+        return replace(usual, tf32=self._tensor_cores(case, pass_) and torch.backends.cudnn.allow_tf32)
 
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor whose elements lie in memory as the operand asks."""

@@ -25,10 +25,13 @@ class AveragePools(TorchArrays):
         return Support.unsupported(lack) if lack else _layout.composition(_steps(case))
 
     def avg_pool_numerics(self, case: AvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
-        """Declare that the CPU adds gradients up in 16 bits."""
-        if self._on_gpu or not pass_.gradient or case.dtype not in _layout.HALVES:
+        """Declare that gradients are added up in 16 bits; on GPUs only of three axes, else their quotients rounded."""
+        if not pass_.gradient or case.dtype not in _layout.HALVES:
             return declared
-        return _layout.narrowed(declared, case, None, f"torch adds the gradients of windows up in {case.dtype}")
+        if not self._on_gpu:
+            return _layout.narrowed(declared, case, None, f"torch adds the gradients of windows up in {case.dtype}")
+        roundings = case.most_met if case.rank == 3 else 1
+        return _layout.narrowed(declared, case, roundings, f"torch divides each window's gradient in {case.dtype}")
 
     def avg_pool(self, case: AvgPoolCase, x: Native) -> Native:
         """Call avg_pool1d, avg_pool2d or avg_pool3d; pad before where it has no such padding."""

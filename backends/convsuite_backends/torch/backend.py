@@ -65,6 +65,19 @@ class TorchNoMkldnn(Torch):
         torch.backends.mkldnn.enabled = False
 
 
+class TorchNoTf32(Torch):
+    """Eager on a GPU, with cuDNN and cuBLAS held to float32 products: by default they round operands to TF32."""
+
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
+
+    def __init__(self, device: str = "cuda") -> None:
+        super().__init__(device)
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 class TorchCompile(Torch):
     """torch.compile with static shapes; gradients differentiate the compiled forward pass."""
 

@@ -30,11 +30,15 @@ class Convolutions(TorchArrays):
 
     def conv_numerics(self, case: ConvCase, pass_: Pass, declared: Numerics) -> Numerics:
         """Declare where 16-bit sums are rounded on the way."""
-        own = not self._on_gpu and case.dtype in _layout.HALVES and not onednn_has(case.dtype)
-        pads, kernels = _layout.pad_roundings(case, pass_), kernel_roundings(case, pass_) if own else 0
-        whose = "torch's own CPU kernels (no oneDNN)" if kernels else "F.pad's gradient"
-        note = f"{whose}: partial sums are rounded to {case.dtype}"
-        return _layout.narrowed(declared, case, pads + kernels, note)
+        if case.dtype not in _layout.HALVES:
+            return declared
+        pads, kernels, whose = _layout.pad_roundings(case, pass_), 0, "torch's own CPU kernels (no oneDNN)"
+        if self._on_gpu:
+            kernels, whose = cuda_roundings(case, pass_), "torch on CUDA"
+        elif not onednn_has(case.dtype):
+            kernels = kernel_roundings(case, pass_)
+        whose = whose if kernels else "F.pad's gradient"
+        return _layout.narrowed(declared, case, pads + kernels, f"{whose}: partial sums are rounded to {case.dtype}")
 
     def conv(self, case: ConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Call conv1d, conv2d or conv3d; pad before where it has no such padding."""
@@ -63,6 +67,18 @@ def kernel_roundings(case: Case, pass_: Pass) -> int:
         case Pass.GRAD_WEIGHT | Pass.GRAD_BIAS if pass_ is Pass.GRAD_WEIGHT or dilated:
             return samples if samples > 1 else 0
     return 0
+
+
+def cuda_roundings(case: ConvCase, pass_: Pass) -> int:
+    """Return how often torch rounds a 16-bit sum on the way on a GPU.
+
+    cuDNN's result is there in 16 bits before the bias is added to it. The weight's gradient of a depthwise convolution
+    of rank 3 is summed by 256 threads (DepthwiseConv3d.cu), each sum is rounded, and so are their sums in eight steps.
+    """
+    depthwise = case.groups > 1 and case.weight_shape[1] == 1
+    if pass_ is Pass.GRAD_WEIGHT and case.rank == 3 and depthwise:
+        return 1 + 8
+    return 1 if pass_ is Pass.FORWARD and case.bias else 0
 
 
 def onednn_has(dtype: str) -> bool:

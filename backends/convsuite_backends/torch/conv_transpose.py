@@ -36,7 +36,7 @@ class TransposedConvolutions(TorchArrays):
         own = not self._on_gpu and (not onednn_has(case.dtype) or _adds_much(case))
         mirrored = {Pass.FORWARD: Pass.GRAD_INPUT, Pass.GRAD_INPUT: Pass.FORWARD}.get(pass_, pass_)
         kernels = kernel_roundings(case, mirrored) if own and pass_ is not Pass.GRAD_BIAS else 0
-        added = pass_ is Pass.FORWARD and case.bias and (own or _ends(case) is None)
+        added = pass_ is Pass.FORWARD and case.bias and (own or self._on_gpu or _ends(case) is None)
         note = f"partial sums, or the sum before the bias, are rounded to {case.dtype}"
         return _layout.narrowed(declared, case, kernels + added, note)
 

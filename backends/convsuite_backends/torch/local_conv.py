@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from convsuite.backend import Native
-from convsuite.case import Numerics, Pass, Support
+from convsuite.case import INTEGERS, Case, Numerics, Pass, Support
 from convsuite_backends import _columns, _layout
 from convsuite_backends.torch.patches import Patches
 
@@ -19,6 +19,8 @@ class LocalConvolutions(Patches):
 
     def local_conv_support(self, case: LocalConvCase) -> Support:
         """Declare how it is composed."""
+        if self._on_gpu and case.dtype in INTEGERS:
+            return Support.unsupported(f"torch has no batched product of {case.dtype} on GPUs")
         return _columns.local_support(
             case, self.patches_support(case.patches("channel_first")), "torch", "torch.einsum"
         )
@@ -31,6 +33,13 @@ class LocalConvolutions(Patches):
             )
         patches = self.patches_numerics(case.patches("channel_first"), pass_, declared)
         return _columns.local_numerics(case, pass_, declared, patches, bias=False)
+
+    def _tensor_cores(self, case: Case, pass_: Pass) -> bool:
+        """Tell whether TF32 multiplies: cuBLAS, which torch.einsum calls, has it only where it is asked for."""
+        import torch
+
+        asked = case.operation != "local_conv" or torch.backends.cuda.matmul.allow_tf32
+        return super()._tensor_cores(case, pass_) and asked
 
     def local_conv(self, case: LocalConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Multiply the patches by the weight with torch.einsum, and add the bias."""

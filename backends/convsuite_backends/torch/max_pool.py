@@ -24,7 +24,8 @@ class MaxPools(TorchArrays):
 
     def max_pool_support(self, case: MaxPoolCase) -> Support:
         """Declare what takes F.pad beside the pool, and that a NaN propagates."""
-        if lack := unbatched_or_empty(case) or _pools.other_nan(case, "torch", "propagate"):
+        integer = f"torch has no max pool of {case.dtype} on GPUs" if self._on_gpu and case.dtype in INTEGERS else ""
+        if lack := integer or unbatched_or_empty(case) or _pools.other_nan(case, "torch", "propagate"):
             return Support.unsupported(lack)
         steps = []
         if half_padding(case) is None:
