@@ -9,7 +9,7 @@ jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'conv
 from convsuite.case import Level, Pass  # noqa: E402
 from convsuite.errors import DeviceError  # noqa: E402
 from convsuite.operands import fill  # noqa: E402
-from convsuite_backends.jax import Jax, JaxEager  # noqa: E402
+from convsuite_backends.jax import Jax, JaxEager, JaxHighest  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("jax")
 ALL = ["forward", "grad_input", "grad_weight"]
@@ -105,6 +105,16 @@ def test_a_gpu_by_its_number(monkeypatch, write, device, due):
     assert gpu._device == due
     assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32
     assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason
+
+
+def test_without_tf32(monkeypatch, write):
+    monkeypatch.setattr(jax, "devices", {"cuda": ["a"]}.__getitem__)
+    case = write(input=[5], kernel=[3], bias=True, passes=["forward", "grad_bias"])
+    try:
+        assert not JaxHighest("cuda").numerics(case, Pass.FORWARD).tf32
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert [Jax("cuda").numerics(case, p).tf32 for p in case.passes] == [True, False]
 
 
 def test_a_gpu_beyond_those_there_are(monkeypatch):

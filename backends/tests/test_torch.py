@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from convsuite.case import Level, Operand, Pass  # noqa: E402
 from convsuite.errors import DeviceError  # noqa: E402
 from convsuite.operands import fill  # noqa: E402
-from convsuite_backends.torch import Torch, TorchChannelsLast, TorchNoMkldnn  # noqa: E402
+from convsuite_backends.torch import Torch, TorchChannelsLast, TorchNoMkldnn, TorchNoTf32  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("torch")
 ALL = ["forward", "grad_input", "grad_weight"]
@@ -144,6 +144,60 @@ def test_every_gpu_declares_as_a_gpu(monkeypatch, write, device):
     assert gpu.numerics(write(input=[5], kernel=[3]), Pass.FORWARD).tf32
     assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason
     assert "cudnn" in gpu.versions()
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU to declare for, and TF32 as torch has it by default, whatever a test makes of it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    cublas = torch.backends.cuda.matmul.allow_tf32
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = cublas
+
+
+def test_tf32_is_where_cudnn_multiplies(gpu, write):
+    conv = write(input=[5, 5], kernel=3, bias=True, passes=[*ALL, "grad_bias"])
+    pool = write(operation="max_pool", input=[5, 5], kernel=3)
+    local = write(operation="local_conv", input=[5, 5], kernel=3)
+    assert [Torch("cuda").numerics(conv, p).tf32 for p in conv.passes] == [True, True, True, False]
+    assert not any(Torch("cuda").numerics(case, Pass.FORWARD).tf32 for case in (pool, local))
+    assert not any(TorchNoTf32("cuda").numerics(conv, p).tf32 for p in conv.passes)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    assert Torch("cuda").numerics(local, Pass.FORWARD).tf32
+
+
+# what a GPU computes, and how often it rounds to 16 bits on the way at most
+ROUNDED = [
+    ({"bias": True}, "forward", 1),  # before the bias
+    ({}, "forward", None),
+    ({"rank": 3, "input": [5, 5, 5], "channels": 4, "groups": 4}, "grad_weight", 9),
+    ({"rank": 3, "input": [5, 5, 5], "channels": 4, "groups": 2}, "grad_weight", None),
+    ({"channels": 4, "groups": 4}, "grad_weight", None),
+    ({"operation": "conv_transpose", "bias": True}, "forward", 1),
+    ({"operation": "avg_pool", "stride": 1}, "grad_input", 1),
+    ({"operation": "avg_pool", "stride": 1, "rank": 3, "input": [5, 5, 5]}, "grad_input", 27),
+    ({"operation": "avg_pool"}, "forward", None),
+    ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 3]}, "forward", 1),
+    ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 2, 3], "input": [5, 5, 5]}, "forward", None),
+    ({"operation": "adaptive_avg_pool", "kernel": None, "output": 1}, "forward", None),
+    ({"operation": "local_conv"}, "forward", None),
+]
+
+
+@pytest.mark.parametrize(("keys", "pass_", "due"), ROUNDED)
+def test_what_a_gpu_rounds_on_the_way(gpu, write, keys, pass_, due):
+    keys = {"input": [5, 5], "kernel": 3, "dtype": "float16", "fill": "normal", "passes": [pass_]} | keys
+    declared = Torch("cuda").numerics(write(**{k: v for k, v in keys.items() if v is not None}), Pass(pass_))
+    assert (declared.intermediate, declared.intermediate_roundings) == (("float16", due) if due else (None, None))
+
+
+def test_what_a_gpu_has_no_integers_for(gpu, write):
+    for operation in ("max_pool", "local_conv"):
+        case = write(operation=operation, input=[5, 5], kernel=3, dtype="int8", passes=["forward"])
+        assert "on GPUs" in Torch("cuda").support(case).reason
+        assert Torch().support(case).level is not Level.UNSUPPORTED
 
 
 def test_an_operand_that_the_output_ignores_is_an_error(backend, write):

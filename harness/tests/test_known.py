@@ -31,10 +31,14 @@ def listed(folder: Path, text: str, flags: frozenset[str] = frozenset()) -> Know
 
 
 def outcome(
-    status: Status = Status.MISMATCH, case: str = "conv/some/a", backend: str = "torch", pass_: Pass = Pass.FORWARD
+    status: Status = Status.MISMATCH,
+    case: str = "conv/some/a",
+    backend: str = "torch",
+    pass_: Pass = Pass.FORWARD,
+    device: str = "cpu",
 ) -> Outcome:
     return Outcome(
-        case_id=case, operation="conv", dtype="float32", pass_=pass_, backend=backend, device="cpu", status=status,
+        case_id=case, operation="conv", dtype="float32", pass_=pass_, backend=backend, device=device, status=status,
         support=Support(Level.NATIVE), message="as it was",
     )  # fmt: skip
 
@@ -101,6 +105,19 @@ class TestOneEntry:
         failures = listed(tmp_path, ENTRY + "    passes: [grad_weight, grad_bias]\n")
         assert judged(failures, pass_=Pass.GRAD_BIAS) is Status.KNOWN_FAILURE
         assert judged(failures, pass_=Pass.FORWARD) is Status.MISMATCH
+
+    def test_a_device(self, tmp_path: Path) -> None:
+        everywhere = listed(tmp_path, ENTRY)
+        assert [judged(everywhere, device=d) for d in ("cpu", "cuda:1")] == 2 * [Status.KNOWN_FAILURE]
+        gpus = listed(tmp_path, ENTRY + "    device: cuda\n")
+        assert judged(gpus, device="cuda") is judged(gpus, device="cuda:1") is Status.KNOWN_FAILURE
+        assert judged(gpus) is Status.MISMATCH
+        assert judged(gpus, status=Status.PASSED) is Status.PASSED
+
+    def test_flags_of_a_cpu_say_nothing_of_a_gpu_beside_it(self, tmp_path: Path) -> None:
+        failures = listed(tmp_path, ENTRY + "    cpu: [fma]\n", frozenset({"fma"}))
+        assert judged(failures) is Status.KNOWN_FAILURE
+        assert judged(failures, device="cuda", status=Status.PASSED) is Status.PASSED
 
     def test_cpu_flags(self, tmp_path: Path) -> None:
         text = ENTRY + "    cpu: [avx512f, amx_bf16]\n"

@@ -34,7 +34,13 @@ class LocalConvolutions(JaxArrays):
         return _layout.composition(steps)
 
     def local_conv_numerics(self, case: LocalConvCase, pass_: Pass, declared: Numerics) -> Numerics:
-        """Declare what is rounded between the calls that it consists of."""
+        """Declare what is rounded between the calls that it consists of.
+
+        On GPUs XLA makes of small batched products a multiplication and a sum, both in the dtype.
+        """
+        if self._on_gpu and case.dtype in _layout.HALVES and pass_ is not Pass.GRAD_BIAS:
+            note = f"XLA on GPUs multiplies, and adds up, small batched products in {case.dtype}"
+            return _layout.narrowed(declared, case, None, note)
         return _columns.local_numerics(case, pass_, declared, declared, bias=True)
 
     def local_conv(self, case: LocalConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
