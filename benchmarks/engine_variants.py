@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/engine_variants.py
 
-Calls take turns, in this process, and the best of each is compared. A dash: the variant leaves it to the plain engine.
+Calls take turns, in this process, and the best of each is compared: the variant's, and behind a comma that of
+`prepare`, which keeps the weight transformed. A dash: the variant leaves it to the plain engine.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import fourier, paths, winograd
+from convsuite_backends.numpy_im2col import fourier, paths, prepare, winograd
 from convsuite_backends.numpy_im2col.geometry import geometry
 
+NAMES: dict[ModuleType, Literal["winograd", "fft"]] = {winograd: "winograd", fourier: "fft"}
 SECONDS = 0.5  # for each comparison
 CHANNELS = (16, 32, 64, 128, 256, 512)
 PLANES = (14, 28, 56, 112, 224)
@@ -54,19 +56,22 @@ def main() -> None:
 def share(
     variant: ModuleType, kernel: tuple[int, ...], sizes: tuple[int, ...], c_in: int, c_out: int, groups: int
 ) -> str:
-    """Return the variant's time divided by the plain engine's, in words."""
+    """Return the variant's time, and `prepare`'s, divided by the plain engine's, in words."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, c_in * groups, *sizes), np.float32)
     weight = rng.standard_normal((c_out * groups, c_in, *kernel), np.float32)
-    g = geometry(x.shape, weight.shape, None, stride=1, dilation=1, padding=[(k // 2, (k - 1) // 2) for k in kernel],
-                 padding_mode="zeros", groups=groups, flip=False)  # fmt: skip
+    pads = [(k // 2, (k - 1) // 2) for k in kernel]
+    g = geometry(x.shape, weight.shape, None, stride=1, dilation=1, padding=pads, padding_mode="zeros", groups=groups,
+                 flip=False)  # fmt: skip
     if variant.plan(g, x.itemsize) is None:
         return "–"
     if c_in * c_out * groups * np.prod(kernel) * np.prod(sizes) > MOST_PRODUCTS:
         return ""
-    arguments = (x, weight, None, g, x.dtype, np.empty(g.out_shape, x.dtype))
-    fast, plain = best([partial(module.forward, *arguments) for module in (variant, paths)])
-    return f"{fast / plain:.2f}"
+    y = np.empty(g.out_shape, x.dtype)
+    anew = [partial(module.forward, x, weight, None, g, x.dtype, y) for module in (variant, paths)]
+    layer = prepare(weight, padding=pads, groups=groups, algorithm=NAMES[variant])
+    fast, plain, prepared = best([*anew, partial(layer, x, out=y)])
+    return f"{fast / plain:.2f}, {prepared / plain:.2f}"
 
 
 def best(calls: list[Callable[[], NDArray[Any]]]) -> list[float]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, str]]
 ENGINE = "numpy_im2col"
+ENGINE_VARIANTS = (f"{ENGINE}:winograd", f"{ENGINE}:fft")
 SMALL = 64  # elements of an array that is printed
 
 _FILLS = {
@@ -81,18 +82,22 @@ def print_case(case: Case, console: Console, folders: Sequence[str] = ()) -> Non
 
 
 def print_engine(case: Case, console: Console) -> None:
-    """Print which path our own engine takes in each pass of a case, and why so."""
+    """Print which path our own engine takes in each pass of a case, and why so; its variants' where it is another."""
     from rich.text import Text
 
-    told = {} if case.expect.error else _paths(case)
-    lines = _table([(pass_.value, text) for pass_, text in told.items()]) if told else ["  it has no choice here"]
-    console.print(Text("\n".join([f"\n{ENGINE}", *lines])), soft_wrap=True)
+    lines = ["", ENGINE, *(_paths(ENGINE, case) or ["  it has no choice here"])]
+    for name in ENGINE_VARIANTS:
+        rows = _paths(name, case)
+        lines += ["", name, *rows] if rows else []
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def _paths(case: Case) -> dict[Pass, str]:
+def _paths(name: str, case: Case) -> list[str]:
     """Return what the engine tells of each pass; it needs NumPy alone, so that it may run in this process."""
-    backend = find(ENGINE).load()()
-    return {pass_: text for pass_ in case.passes if (text := backend.explain(case, pass_))}
+    backend = find(name).load()()
+    told = [] if case.expect.error else [(pass_.value, backend.explain(case, pass_)) for pass_ in case.passes]
+    rows = [row for row in told if row[1]]
+    return _table(rows) if rows else []
 
 
 def _parameters(case: Case, broken: list[CaseError]) -> Rows:

@@ -25,6 +25,7 @@ from convsuite_backends.numpy_im2col.pooling import (
     max_pool_gradient,
     max_pool_indices,
 )
+from convsuite_backends.numpy_im2col.prepared import Prepared, prepare
 from convsuite_backends.numpy_im2col.separable import SeparableGradients, separable_conv, separable_conv_gradients
 from convsuite_backends.numpy_im2col.transposed import (
     conv_transpose,
@@ -39,6 +40,7 @@ __all__ = [
     "NumpyIm2col",
     "NumpyIm2colFft",
     "NumpyIm2colWinograd",
+    "Prepared",
     "SeparableGradients",
     "adaptive_avg_pool",
     "adaptive_avg_pool_gradient",
@@ -64,6 +66,7 @@ __all__ = [
     "max_pool_gradient",
     "max_pool_indices",
     "patches",
+    "prepare",
     "separable_conv",
     "separable_conv_gradients",
 ]

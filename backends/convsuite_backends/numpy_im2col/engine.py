@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
 from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gradient
+from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
@@ -85,18 +86,7 @@ def conv(
         flip=flip,
     )
     shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-    return forward(x, weight, shift, g, total, _room(out, g, x.dtype))
-
-
-def _room(out: Values | None, g: Geometry, dtype: np.dtype[Any]) -> Values:
-    """Return what is written into. Raise ValueError or TypeError where what was given does not fit."""
-    if out is None:
-        return np.empty(g.out_shape, dtype)
-    if out.shape != g.out_shape:
-        raise ValueError(f"out must have the result's shape {g.out_shape}, not {out.shape}")
-    if out.dtype != dtype:
-        raise TypeError(f"out must have x's dtype {dtype}, not {out.dtype}")
-    return out
+    return forward(x, weight, shift, g, total, room(out, g.out_shape, x.dtype))
 
 
 @np.errstate(all="ignore")

@@ -14,6 +14,7 @@ from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.weights import flipped
 
 Values = NDArray[Any]
+Weights = Callable[..., Any]  # gives the transformed weights that an algorithm asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,12 @@ class Algorithm:
     """One fast algorithm."""
 
     plan: Callable[[Geometry, int], Any]  # (geometry, itemsize) → how to compute it, or None: by the plain paths
-    # (x, taps (groups, C_out / groups, C, *kernel), shift, geometry, plan, dtype of the sums, y): False if not finite
-    convolve: Callable[[Values, Values, Values | None, Geometry, Any, np.dtype[Any], Values], bool]
+    # (taps (groups, C_out / groups, C, *kernel), plan, dtype of the sums): transformed as a call comes to them, …
+    anew: Callable[[Values, Any, np.dtype[Any]], Weights]
+    # … or now, for all plans with the same `transform`
+    kept: Callable[[Values, Any, np.dtype[Any]], Weights]
+    # (x, weights, shift, geometry, plan, dtype of the sums, y): y is written; False if it is not finite everywhere
+    convolve: Callable[[Values, Weights, Values | None, Geometry, Any, np.dtype[Any], Values], bool]
 
     def forward(
         self, x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values
@@ -31,7 +36,7 @@ class Algorithm:
         how = self.plan(g, total.itemsize)
         if how is not None:
             taps = flipped(weight, g).reshape(g.groups, g.c_out, g.c_in, *g.kernel)
-            if self.convolve(x, taps, shift, g, how, total, y):
+            if self.convolve(x, self.anew(taps, how, total), shift, g, how, total, y):
                 return y
         return paths.forward(x, weight, shift, g, total, y)
 
@@ -43,6 +48,6 @@ class Algorithm:
             turned = weight if g.flip else np.flip(weight, axis=tuple(range(2, weight.ndim)))
             taps = turned.reshape(g.groups, g.c_out, g.c_in, *g.kernel).swapaxes(1, 2)
             y = np.empty(inner.out_shape, total)
-            if self.convolve(grad_output, taps, None, inner, how, total, y):
+            if self.convolve(grad_output, self.anew(taps, how, total), None, inner, how, total, y):
                 return y
         return gradients.input_gradient(weight, grad_output, g, total)

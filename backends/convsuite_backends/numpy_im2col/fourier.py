@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.fast import Algorithm
+from convsuite_backends.numpy_im2col.fast import Algorithm, Weights
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.rounding import round_to
@@ -43,6 +43,11 @@ class Plan:
     size: tuple[int, ...]  # of the transforms, on each axis
     groups: int  # held at once
     outputs: int  # channels of a group whose transformed weights are held at once
+
+    @property
+    def transform(self) -> tuple[int, ...]:
+        """What the weights' transform goes by."""
+        return self.size
 
     def cost(self, g: Geometry) -> float:
         """Estimate the nanoseconds that it takes."""
@@ -86,16 +91,16 @@ def _cut(g: Geometry, spare: int, itemsize: int) -> Plan | None:
 
 
 def _convolved(
-    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
+    x: Values, spectra: Weights, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
 ) -> bool:
-    """Write the convolution with taps (groups, C_out / groups, C, *kernel); False where it is not all finite."""
+    """Write the convolution; `spectra(groups, outputs)` gives the weights'. False where it is not all finite."""
     _settle()
     by_group = y.reshape(g.batch, g.groups, g.c_out, *g.out)
     seen = Source(x, g)
     steps = [n - k + 1 for n, k in zip(how.size, g.kernel, strict=True)]
     starts = list(product(*(range(0, n, step) for n, step in zip(g.out, steps, strict=True))))
     for groups, outputs in product(_blocks(g.groups, how.groups), _blocks(g.c_out, how.outputs)):
-        spectrum = _weights(taps[groups, outputs], how, total)
+        spectrum = spectra(groups, outputs)
         for n, start in product(range(g.batch), starts):
             tile = _tile(seen, g.c_in, (n, groups, slice(None)), start, how, total)
             made = _made(tile, spectrum, how)
@@ -164,5 +169,16 @@ def _made(tile: Values, weights: Values, how: Plan) -> Values:
 NATIVE = np.fft.rfft(np.zeros(2, np.float32)).dtype == np.complex64
 
 
-ALGORITHM = Algorithm(plan, _convolved)
+def _anew(taps: Values, how: Plan, total: np.dtype[Any]) -> Weights:
+    """Return spectra that are computed as they are asked for, of taps (groups, C_out / groups, C, *kernel)."""
+    return lambda groups, outputs: _weights(taps[groups, outputs], how, total)
+
+
+def _kept(taps: Values, how: Plan, total: np.dtype[Any]) -> Weights:
+    """Return spectra that are computed now."""
+    whole = _weights(taps, how, total)
+    return lambda groups, outputs: whole[groups, outputs]
+
+
+ALGORITHM = Algorithm(plan, _anew, _kept, _convolved)
 forward, input_gradient = ALGORITHM.forward, ALGORITHM.input_gradient

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from convsuite_backends.numpy_im2col.columns import Columns, Tile, col2im
 from convsuite_backends.numpy_im2col.engine import Gradients
 from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
+from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 from convsuite_backends.numpy_im2col.workspace import workspace
@@ -31,6 +32,7 @@ def local_conv(
     stride: Size = 1,
     dilation: Size = 1,
     padding: Pads = 0,
+    out: Values | None = None,
 ) -> Values:
     """Convolve with unshared weights: y[n,o,p] = b[o,p] + Σ_c Σ_t x̂[n, c, p·stride + t·dilation] · w[o,c,t,p].
 
@@ -46,6 +48,8 @@ def local_conv(
         one number for all axes or one for each; a dilation of 1 is dense.
     padding
         zeros: one number for all axes, or for each a number or (low, high); a negative number crops.
+    out
+        an array of the result's shape and dtype to write into, of any strides; no memory of it is x's or weight's.
 
     Returns
     -------
@@ -62,10 +66,10 @@ def local_conv(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if bias is not None and bias.shape != g.out_shape[1:]:
         raise ValueError(f"bias must have shape {g.out_shape[1:]}, one value per output, not {bias.shape}")
-    y, matrix = np.empty(g.out_shape, x.dtype), _matrix(weight, g, total)
+    y, matrix = room(out, g.out_shape, x.dtype), _matrix(weight, g, total)
     shift = np.zeros(y.shape[1:], total) if bias is None else bias.astype(total)
-    with workspace().block() as room:
-        lowered = Columns(x, g, total, room)
+    with workspace().block() as held:
+        lowered = Columns(x, g, total, held)
         for tile in lowered.tiles:
             positions = _positions(tile)
             here = (tile.batch, *positions)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.geometry import Pads, Size
+from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 from convsuite_backends.numpy_im2col.sliding import (
     Axes,
@@ -51,14 +52,16 @@ def max_pool(
     padding: Pads = 0,
     ceil_mode: bool = False,
     nan: str = "propagate",
+    out: Values | None = None,
 ) -> Values:
     """Return each window's maximum, (N, C, *out) in x's dtype: any that `conv` takes.
 
     Padding is never chosen: a window that sees nothing else is −inf, or the lowest integer. With nan "propagate" a
-    window that sees a NaN is NaN, with "ignore" a NaN counts as padding.
+    window that sees a NaN is NaN, with "ignore" a NaN counts as padding. `out` is written into where it is
+    given: an array of the result's shape and dtype, of any strides, apart from x.
     """
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
-    return maxima(x, axes, nan)
+    return maxima(x, axes, nan, out)
 
 
 def max_pool_indices(
@@ -106,14 +109,16 @@ def avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor: int | None = None,
+    out: Values | None = None,
 ) -> Values:
     """Return each window's sum, (N, C, *out), divided by its count; x is of a floating dtype.
 
     The count is `divisor` if given; else, with count_include_pad, the window's positions in the input and its declared
-    padding, without what overhangs; else its positions in the input. A window that sees only padding is 0.
+    padding, without what overhangs; else its positions in the input. A window that sees only padding is 0. `out` is
+    written into where it is given: an array of the result's shape and dtype, of any strides, apart from x.
     """
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
-    return means(x, axes, _counts(axes, count_include_pad, divisor))
+    return means(x, axes, _counts(axes, count_include_pad, divisor), out)
 
 
 def avg_pool_gradient(
@@ -144,15 +149,18 @@ def lp_pool(
     dilation: Size = 1,
     padding: Pads = 0,
     ceil_mode: bool = False,
+    out: Values | None = None,
 ) -> Values:
     """Return each window's p-norm (Σ|x|^p)^(1/p), (N, C, *out), evaluated in float64; x is of a floating dtype.
 
-    Not `absolute`, it is (Σx^p)^(1/p).
+    Not `absolute`, it is (Σx^p)^(1/p). `out` is written into where it is
+    given: an array of the result's shape and dtype, of any strides, apart from x.
     """
     p = _power(power)
     floating(x)
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
-    return by_blocks(lambda part: _norms(part, p, axes, absolute), np.empty(out_shape(x.shape, axes), x.dtype), x)
+    into = room(out, out_shape(x.shape, axes), x.dtype)
+    return by_blocks(lambda part: _norms(part, p, axes, absolute), into, x)
 
 
 @np.errstate(all="ignore")
@@ -190,13 +198,13 @@ def lp_pool_gradient(
 
 
 @np.errstate(all="ignore")
-def maxima(x: Values, axes: Axes, nan: str) -> Values:
+def maxima(x: Values, axes: Axes, nan: str, out: Values | None = None) -> Values:
     """Return each window's maximum, see `max_pool`."""
     accumulator(x)
     ignore = _ignores(nan)
     return by_blocks(
         lambda part: window_max(_without_nan(part) if ignore else part, axes),
-        np.empty(out_shape(x.shape, axes), x.dtype),
+        room(out, out_shape(x.shape, axes), x.dtype),
         x,
     )
 
@@ -231,12 +239,12 @@ def max_gradient(x: Values, grad_output: Values, axes: Axes, nan: str) -> Values
 
 
 @np.errstate(all="ignore")
-def means(x: Values, axes: Axes, counts: Values) -> Values:
+def means(x: Values, axes: Axes, counts: Values, out: Values | None = None) -> Values:
     """Return each window's sum divided by its count; the quotient is of float64 and rounded once."""
     total = floating(x)
     return by_blocks(
         lambda part: np.divide(window_sum(part, axes, total), counts, dtype=np.float64),
-        np.empty(out_shape(x.shape, axes), x.dtype),
+        room(out, out_shape(x.shape, axes), x.dtype),
         x,
     )
 

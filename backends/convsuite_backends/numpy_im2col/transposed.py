@@ -24,6 +24,7 @@ from convsuite_backends.numpy_im2col.geometry import (
     positive,
 )
 from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gradient
+from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
 
@@ -42,6 +43,7 @@ def conv_transpose(
     output_padding: Size = 0,
     groups: int = 1,
     flip: bool = False,
+    out: Values | None = None,
 ) -> Values:
     """Scatter each input through the kernel: y[n, o, p·stride + t·dilation − low] += Σ_c x[n,c,p] · w[c,o,t], + b[o].
 
@@ -64,6 +66,8 @@ def conv_transpose(
         consecutive channels that see only each other.
     flip
         reverse the kernel on every spatial axis.
+    out
+        an array of the result's shape and dtype to write into, of any strides; no memory of it is x's or weight's.
 
     Returns
     -------
@@ -83,10 +87,15 @@ def conv_transpose(
         groups=groups, flip=flip,
     )  # fmt: skip
     check_bias(None if bias is None else bias.shape, g.groups * g.c_in)
+    into = None if out is None else room(out, (g.batch, g.groups * g.c_in, *g.sizes), x.dtype)
     y = input_gradient(weight, x, g, total)
     if bias is not None:
         y += bias.astype(total).reshape(-1, *(1,) * len(g.sizes))
-    return round_to(y, x.dtype)
+    rounded = round_to(y, x.dtype)
+    if into is None:
+        return rounded
+    into[...] = rounded
+    return into
 
 
 @np.errstate(all="ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ Values = NDArray[Any]
 class _FastConvolutions(NumpyIm2col):
     """What the variants share: where their algorithm comes in, and that its bound is declared just there."""
 
+    _why: ClassVar[str]
+
     @abstractmethod
     def _forward(
         self, x: Values, weight: Values, shift: Values | None, g: Geometry, total: np.dtype[Any], y: Values
@@ -46,15 +48,23 @@ class _FastConvolutions(NumpyIm2col):
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare the algorithm of a pass that it computes."""
-        declared = super().numerics(case, pass_)
+        return replace(super().numerics(case, pass_), fast=self._computes(case, pass_))
+
+    def explain(self, case: Case, pass_: Pass) -> str:
+        """Name the algorithm of a pass that it computes; "" where the plain engine does."""
+        fast = self._computes(case, pass_)
+        return f"{fast.name}: {self._why}" if fast else ""
+
+    def _computes(self, case: Case, pass_: Pass) -> algorithms.Fast | None:
+        """Return the algorithm of a pass, or None where the plain engine computes it."""
         if case.operation not in ("conv", "depthwise_conv") or is_integer(case.dtype):
-            return declared
+            return None
         g: Geometry | None = _geometry(case)  # type: ignore[arg-type]
         if pass_ is Pass.GRAD_INPUT and g is not None:
             g = as_convolution(g)
         if g is None or pass_ not in (Pass.FORWARD, Pass.GRAD_INPUT):
-            return declared
-        return replace(declared, fast=self._algorithm(g, FORMATS[declared.accumulator].itemsize))
+            return None
+        return self._algorithm(g, FORMATS[super().numerics(case, pass_).accumulator].itemsize)
 
     def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """Compute as `engine.conv` does."""
@@ -92,6 +102,7 @@ class _FastConvolutions(NumpyIm2col):
 class NumpyIm2colFft(_FastConvolutions):
     """The engine with Fourier transforms for large windows."""
 
+    _why = "dense windows so large that transforms are estimated to take less time than columns"
     _forward, _input_gradient = staticmethod(fourier.forward), staticmethod(fourier.input_gradient)
 
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:
@@ -102,6 +113,7 @@ class NumpyIm2colFft(_FastConvolutions):
 class NumpyIm2colWinograd(_FastConvolutions):
     """The engine with Winograd's minimal filtering for 3×3 windows."""
 
+    _why = "dense 3×3 windows of enough channels and positions"
     _forward, _input_gradient = staticmethod(winograd.forward), staticmethod(winograd.input_gradient)
 
     def _algorithm(self, g: Geometry, itemsize: int) -> algorithms.Fast | None:

@@ -12,6 +12,7 @@ overflows in a transform: an answer that is not finite everywhere is thus comput
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col.columns import boxes
-from convsuite_backends.numpy_im2col.fast import Algorithm
+from convsuite_backends.numpy_im2col.fast import Algorithm, Weights
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.products import SMALL
@@ -78,6 +79,15 @@ class Plan:
         """Input positions of a tile on each axis."""
         return self.m + TAPS - 1
 
+    @property
+    def transform(self) -> int:
+        """What the weights' transform goes by."""
+        return self.m
+
+    def parts(self, channels: int) -> list[slice]:
+        """Cut a group's output channels into what is held at once."""
+        return [slice(at, min(at + self.outputs, channels)) for at in range(0, channels, self.outputs)]
+
 
 def plan(g: Geometry, itemsize: int) -> Plan | None:
     """Return how to compute a convolution, or None where the plain engine does (docs/engine.md has measurements)."""
@@ -118,17 +128,20 @@ def _cut(g: Geometry, count: int, room: int) -> tuple[int, int] | None:
 
 
 def _filtered(
-    x: Values, taps: Values, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
+    x: Values, weights_of: Weights, shift: Values | None, g: Geometry, how: Plan, total: np.dtype[Any], y: Values
 ) -> bool:
-    """Write the convolution with taps (groups, C_out / groups, C, 3, 3); False where it is not finite everywhere."""
+    """Write the convolution; `weights_of(group, room)` gives output channels and their matrices (points, C_out, C).
+
+    False where it is not finite everywhere.
+    """
     with workspace().block() as held:
-        return _by_parts(Source(x, g), taps, shift, g, _Room(g, how, total, held), y)
+        return _by_parts(Source(x, g), weights_of, shift, g, _Room(g, how, total, held), y)
 
 
-def _by_parts(seen: Source, taps: Values, shift: Values | None, g: Geometry, room: _Room, y: Values) -> bool:
+def _by_parts(seen: Source, weights_of: Weights, shift: Values | None, g: Geometry, room: _Room, y: Values) -> bool:
     how, by_group = room.how, y.reshape(g.batch, g.groups, g.c_out, *g.out)
     for group in range(g.groups):
-        weights = _Weights(taps[group], how, room)
+        weights = weights_of(group, room)
         for part in boxes((g.batch, *(-(-n // how.m) for n in g.out)), how.tiles):
             columns = room.transformed(seen, group, part)
             for outputs, matrix in weights:
@@ -230,19 +243,31 @@ def _pieces(n: int, multiplications: int) -> list[slice]:
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
+def _anew(taps: Values, how: Plan, total: np.dtype[Any]) -> Weights:
+    """Return weights that are transformed within the workspace, taps being (groups, C_out / groups, C, 3, 3)."""
+    return lambda group, room: _Weights(taps[group], room)
+
+
 class _Weights:
     """One group's weights, transformed: once where there is room for all, else anew for each part of the tiles."""
 
-    def __init__(self, taps: Values, how: Plan, room: _Room) -> None:
-        self._taps, self._room = taps, room
-        self._slices = [slice(at, min(at + how.outputs, len(taps))) for at in range(0, len(taps), how.outputs)]
-        self._whole = room.weights(taps) if len(self._slices) == 1 else None
+    def __init__(self, taps: Values, room: _Room) -> None:
+        self._taps, self._room, self._parts = taps, room, room.how.parts(len(taps))
+        self._whole = room.weights(taps) if len(self._parts) == 1 else None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[tuple[slice, Values]]:
         """Yield output channels and their matrices (points, C_out, C)."""
-        for outputs in self._slices:
+        for outputs in self._parts:
             yield outputs, self._room.weights(self._taps[outputs]) if self._whole is None else self._whole
 
 
-ALGORITHM = Algorithm(plan, _filtered)
+def _kept(taps: Values, how: Plan, total: np.dtype[Any]) -> Weights:
+    """Return weights that are transformed now, in memory of their own."""
+    filters = _of_both_axes(how.m, total)[1]
+    rows = taps.astype(total, copy=False).reshape(*taps.shape[:3], TAPS * TAPS)
+    matrices = np.ascontiguousarray(np.moveaxis(rows @ filters.T, -1, 1))  # (groups, points, C_out, C)
+    return lambda group, room: [(part, matrices[group][:, part]) for part in room.how.parts(matrices.shape[2])]
+
+
+ALGORITHM = Algorithm(plan, _anew, _kept, _filtered)
 forward, input_gradient = ALGORITHM.forward, ALGORITHM.input_gradient
