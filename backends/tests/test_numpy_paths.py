@@ -15,10 +15,13 @@ from convsuite_backends.numpy_im2col import (
     columns,
     conv,
     conv_gradients,
+    depthwise,
     gradients,
+    tiled,
 )
 from convsuite_backends.numpy_im2col.geometry import geometry
 from convsuite_backends.numpy_im2col.padding import pad
+from convsuite_backends.numpy_im2col.paths import path_of
 from convsuite_backends.numpy_im2col.workspace import Workspace
 
 RNG = np.random.default_rng(0)
@@ -105,6 +108,57 @@ def test_one_gradient_at_a_time_is_that_of_all(case_id):
 def test_distances_that_no_memory_has_are_those_of_one_window():
     x, weight = integers(1, 2, 5, 4), integers(3, 2, 1, 1)
     np.testing.assert_array_equal(conv(x, weight, stride=2**62, dilation=2**62), conv(x[..., :1, :1], weight))
+
+
+@pytest.mark.parametrize(
+    ("mode", "box_bytes"),
+    [("zeros", 1 << 20), ("zeros", 2000), ("reflect", 2000), ("replicate", 2000), ("circular", 2000)],
+)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_channels_last_is_im2col(rank, mode, box_bytes, monkeypatch):
+    monkeypatch.setattr(depthwise, "BOX_BYTES", box_bytes)
+    monkeypatch.setattr(depthwise, "MOST_CHANNELS", 34)
+    taken = 0
+    for outputs, stride, dilation, pads in product((1, 2), (1, 2), (1, 2), ((0, 0), (2, 1), (-1, 2))):
+        x, weight = integers(2, 37, *(7, 6, 5)[:rank]), integers(37 * outputs, 1, *(3, 1, 2)[:rank])
+        g = geometry(x.shape, weight.shape, None, stride=(stride, 1, 2)[:rank], dilation=dilation,
+                     padding=[pads] * rank, padding_mode=mode, groups=37, flip=False)  # fmt: skip
+        if not depthwise.suits(g):
+            continue
+        shift = integers(g.groups, g.c_out, 1)
+        found, due = np.full(g.out_shape, np.nan, FLOAT), np.empty(g.out_shape, FLOAT)
+        depthwise.forward(x, weight, shift, g, FLOAT, found)
+        tiled.forward(x, weight, shift, g, FLOAT, due)
+        np.testing.assert_array_equal(found, due)
+        taken += 1
+    assert taken > 10
+
+
+def test_when_channels_are_last():
+    def name(channels, size, kernel=3, groups=None, stride=1, dilation=1):
+        shapes = (1, channels, size, size), (channels, channels // (groups or channels), kernel, kernel)
+        pads = dilation * (kernel // 2)
+        g = geometry(*shapes, None, stride=stride, dilation=dilation, padding=pads, padding_mode="zeros",
+                     groups=groups or channels, flip=False)  # fmt: skip
+        return path_of(g).name
+
+    assert name(512, 14) == name(96, 14, stride=2) == name(64, 14, kernel=5) == "channels last"
+    assert (
+        name(16, 7)
+        == name(64, 28)
+        == name(512, 56)
+        == name(512, 14, groups=256)
+        == name(64, 9, dilation=40)
+        == "im2col"
+    )
+    assert name(64, 60, kernel=2, stride=20) == "im2col"
+    assert name(64, 7, kernel=1) == "matrix product"
+
+
+@pytest.mark.parametrize("channels", [33, 512])
+def test_the_workspace_of_channels_last_is_what_it_may_be(channels):
+    x, weight = integers(2, channels, 14, 14), integers(channels, 1, 3, 3)
+    assert NumpyIm2col().workspace_bytes(lambda: conv(x, weight, padding=1, groups=channels)) <= 8 << 20
 
 
 def test_what_a_call_holds_beyond_its_result_is_counted():

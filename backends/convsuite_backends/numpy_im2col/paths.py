@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col import pointwise, tiled
+from convsuite_backends.numpy_im2col import depthwise, pointwise, tiled
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.weights import flipped
 
@@ -35,6 +35,13 @@ PATHS = (
         lambda g: g.pointwise and not any(map(any, g.pads)),
         pointwise.told,
         pointwise.forward,
+    ),
+    Path(
+        "channels last",
+        "a depthwise convolution of small planes: tap by tap along all channels",
+        depthwise.suits,
+        depthwise.told,
+        depthwise.forward,
     ),
     Path(
         "im2col",
