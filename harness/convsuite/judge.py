@@ -78,7 +78,7 @@ def compare(answer: NDArray[Any], expected: Expected, dtype: str, numerics: Nume
             unchecked=unchecked,
             exact=allowed.exact,
             error=error,
-            units=np.where(special, error, _ratio(error, _unit(dtype) * size)),
+            units=np.where(special, error, _units(error, size, dtype)),
             otherwise="normwise" if allowed.normwise else "guaranteed",
             guaranteed_share=np.where(special, error, _ratio(error, limit)),
             expected_share=np.where(special | allowed.exact, 0.0, _ratio(error, allowed.expected)),
@@ -256,7 +256,7 @@ def _apart(
     a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(all="ignore"):
         both = np.isfinite(a) & np.isfinite(b)
-        units = np.nan_to_num(_ratio(np.abs(a - b), _unit(dtype) * measure(expected, numerics)), nan=inf, posinf=inf)
+        units = np.nan_to_num(_units(np.abs(a - b), measure(expected, numerics), dtype), nan=inf, posinf=inf)
         apart = np.where(both, units, np.where(_same_class(a, b), 0.0, inf))
         if np.isinf(apart).any():
             apart = np.where(_held(expected, dtype, numerics), apart, 0.0)
@@ -287,8 +287,14 @@ def _same_class(y: Real, r: Real) -> NDArray[np.bool_]:
     return np.where(np.isnan(r), np.isnan(y), y == r)
 
 
-def _unit(dtype: str) -> float:
-    return FORMATS[dtype].roundoff or 1.0
+def _units(error: Real, size: Real, dtype: str) -> Real:
+    """Return errors in u·B: what is below the normal numbers is rounded as coarsely as they, so that B counts as such.
+
+    u divides last: u·B itself may be less than the smallest subnormal.
+    """
+    form = FORMATS[dtype]
+    least = np.where(size > 0, np.maximum(size, form.smallest_normal), size)
+    return _ratio(error, least) / (form.roundoff or 1.0)
 
 
 def _ratio(a: Real, b: Real) -> Real:

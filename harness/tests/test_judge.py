@@ -228,6 +228,16 @@ def test_units_apart() -> None:
     assert units_apart(a[:0], a[:0], expected([]), "float32", BOTH) == 0
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_an_answer_flushed_to_zero_is_two_units_off(dtype: str) -> None:
+    """The smallest subnormal is twice what rounding the smallest normal number costs, however small B is."""
+    form, arithmetic = FORMATS[dtype], Numerics(accumulator=dtype)
+    due = expected([form.smallest_subnormal])
+    kept, flushed = np.array([form.smallest_subnormal], form.carrier), np.zeros(1, form.carrier)
+    assert units_apart(kept, flushed, due, dtype, [arithmetic, arithmetic]) == 2
+    assert judge(flushed, dtype, due, dtype, arithmetic).error_units == 2
+
+
 def test_units_apart_of_specials() -> None:
     due = expected([nan, 1], [nan, 1])
     for left, right in pairwise([nan, inf, -inf, 1.0, 2.0, nan]):
