@@ -88,11 +88,12 @@ def run_check(request: Request) -> int:
         here = environment.observe(request.threads, folder_of(request.folders))
         stack.enter_context(ended_as_by_ctrl_c())
         number = store.begin(here, request.command)
+        store.add_stale(number, plan.stale)
         tally = Tally(stale=list(plan.stale))
         session = _Session(request=request, plan=plan, console=console, store=store, number=number, tally=tally)
         state = _recorded(session, workdir)
         if request.junit is not None:
-            write_junit(store, number, request.junit, tally.stale)
+            write_junit(store, number, request.junit)
     return 130 if state == "interrupted" else int(tally.found > 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from xml.sax.saxutils import XMLGenerator
@@ -62,22 +61,23 @@ def check_junit(path: Path) -> None:
         raise StoreError(f"{path}: the JUnit file cannot be written: {why}")
 
 
-def write_junit(store: Store, run: int, path: Path, stale: Sequence[str]) -> None:
+def write_junit(store: Store, run: int, path: Path) -> None:
     """Write a run's outcomes as a file of JUnit XML. Raise StoreError where the file cannot be written."""
     try:
         with path.open("w", encoding="utf-8") as file:
-            junit_to(file, store, run, stale)
+            junit_to(file, store, run)
     except OSError as error:
         raise StoreError(
             f"{path}: the JUnit file cannot be written: {error.strerror}; the results are in the database"
         ) from None
 
 
-def junit_to(file: TextIO, store: Store, run: int, stale: Sequence[str]) -> None:
+def junit_to(file: TextIO, store: Store, run: int) -> None:
     """Write a run's outcomes as JUnit XML, row by row, and its stale known failures.
 
     A testcase is one pass; its `time` is the case's time on its backend divided by the number of passes.
     """
+    stale = store.stale(run)
     total, failures, skipped = (n or 0 for n in next(iter(store.rows(_SUMS, (run,)))))
     xml = XMLGenerator(file, "utf-8", short_empty_elements=True)  # type: ignore[arg-type]  # any text file will do
     xml.startDocument()

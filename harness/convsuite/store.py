@@ -2,7 +2,8 @@
 
 Tables: `run` (one row a run, with its environment), `backend` (what took part), `outcome` (a row for each pass of each
 case on each backend), `agreement` (pairs of backends, summed up per operation and pass); of benches also `problem`,
-`timing`, `untimed` and `peak`, which `bench.rows` describes; for reports `terms` and `evidence`, which `evidence` does.
+`timing`, `untimed` and `peak`, which `bench.rows` describes; for reports `terms` and `evidence`, which `evidence` does;
+`stale`, entries of lists of known failures that match no case.
 An outcome is never overwritten: a second one of the same pass, case and backend in one run is refused. Only agreement's
 sums grow, a run is closed, and times are taken back whose answer turns out to be wrong.
 """
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from convsuite.lane import Lane
     from convsuite.run import Report
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _APPLICATION = 0x636F6E76  # "conv"
 _WAIT_S = 10.0  # for another process that writes
 
@@ -66,7 +67,11 @@ CREATE TABLE agreement (
 ) STRICT, WITHOUT ROWID;
 """
 
-_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _MORE_COLUMNS, evidence.SCHEMA)  # what each version added
+_STALE = """
+CREATE TABLE stale (run INTEGER NOT NULL REFERENCES run, message TEXT NOT NULL) STRICT
+"""
+
+_VERSIONS = (_SCHEMA, _BENCH_SCHEMA, _MORE_COLUMNS, evidence.SCHEMA, _STALE)  # what each version added
 
 _ADD_COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) \w+")
 
@@ -119,6 +124,14 @@ class Store:
         with self._transaction():
             self.connection.executemany("INSERT INTO backend VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
+    def add_stale(self, run: int, messages: Iterable[str]) -> None:
+        """Record the listed known failures that match no case, a sentence each."""
+        self.add_rows("INSERT INTO stale VALUES (?, ?)", [(run, message) for message in messages])
+
+    def stale(self, run: int) -> tuple[str, ...]:
+        """Return what `add_stale` recorded of a run, in its order."""
+        return tuple(row[0] for row in self.rows("SELECT message FROM stale WHERE run = ? ORDER BY rowid", (run,)))
+
     def add(self, run: int, report: Report) -> None:
         """Record all that became of one case, in one transaction."""
         with self._transaction():
@@ -128,7 +141,7 @@ class Store:
             self.connection.executemany(evidence.ADD, [evidence.row(run, e) for e in report.evidence])
 
     def add_rows(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
-        """Add rows of a bench, or take some back, in one transaction; the statements are in `bench.rows`."""
+        """Add rows, or take some back, in one transaction; a bench's statements are in `bench.rows`."""
         with self._transaction():
             self.connection.executemany(statement, values)
 

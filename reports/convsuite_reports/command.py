@@ -129,12 +129,15 @@ def _dashboard(site: Site) -> str:
 class _FindingsPage:
     findings: tuple[Any, ...]
     hidden: int
+    stale: tuple[str, ...]
     known: tuple[Known, ...]
 
     @staticmethod
     def of(gathered: Gathered) -> _FindingsPage:
         known = sorted(gathered.known.values(), key=lambda k: (k.backend, -k.count))
-        return _FindingsPage(findings=tuple(gathered.findings), hidden=gathered.hidden, known=tuple(known))
+        return _FindingsPage(
+            findings=tuple(gathered.findings), hidden=gathered.hidden, stale=gathered.stale, known=tuple(known)
+        )
 
 
 def _add_findings(site: Site, store: Store, run: Run, gathered: Gathered, folders: tuple[Path, ...]) -> None:

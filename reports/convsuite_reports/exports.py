@@ -65,10 +65,6 @@ def _to_json(file: TextIO, store: Store, run: int) -> None:
     file.writelines(encode(row).decode() + "\n" for row in _rows(store, run))
 
 
-def _to_junit(file: TextIO, store: Store, run: int) -> None:
-    junit_to(file, store, run, stale=())
-
-
 def _to_parquet(store: Store, run: int, out: Path | None) -> None:
     if out is None:
         raise ConvsuiteError("parquet is no text: name a file with -o")
@@ -100,11 +96,12 @@ def _to_markdown(file: TextIO, store: Store, run: int) -> None:
         right, wrong = (sum(counts[mark] for mark in marks) for marks in (RIGHT, FOUND))
         numbers = (sum(counts.values()), right, counts[Mark.UNSUPPORTED], counts[Mark.KNOWN], wrong)
         file.write(f"| {plain(name)} | {' | '.join(f'{n:,}' for n in numbers)} |\n")
-    if found.findings:
+    if found.all_found:
         file.write("\n### Findings\n\n")
         file.writelines(f"- {plain(_told(one))}\n" for one in found.findings[:_SHOWN])
         hidden = len(found.findings) + found.hidden - _SHOWN
         file.write(f"- and {hidden:,} more\n" if hidden > 0 else "")
+        file.writelines(f"- {plain(f'stale known failure: {one}')}\n" for one in found.stale)
     before = runinfo.before(store, run)
     if before is not None:
         _changed(file, changes((store, before, f"run {before}"), (store, run, f"run {run}")))
@@ -135,8 +132,8 @@ def _to_badge(file: TextIO, store: Store, run: int) -> None:
     """Write a badge: how many checks were right, or how many findings there are."""
     found = _gathered(store, run)
     right = sum(found.total()[mark] for mark in RIGHT)
-    many = f"{found.found:,} finding{'' if found.found == 1 else 's'}"
-    words, colour = (many, "#b3261e") if found.found else (f"{right:,} right", "#1b6b4a")
+    many = f"{found.all_found:,} finding{'' if found.all_found == 1 else 's'}"
+    words, colour = (many, "#b3261e") if found.all_found else (f"{right:,} right", "#1b6b4a")
     file.write(badge("convsuite", words, colour))
 
 
@@ -168,7 +165,7 @@ def _gathered(store: Store, run: int) -> gathered.Gathered:
 _WRITERS: dict[str, Callable[[TextIO, Store, int], None]] = {
     "csv": _to_csv,
     "json": _to_json,
-    "junit": _to_junit,
+    "junit": junit_to,
     "markdown": _to_markdown,
     "badge": _to_badge,
 }

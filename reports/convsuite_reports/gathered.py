@@ -135,6 +135,12 @@ class Gathered:
     found: int = 0  # outcomes that are findings
     hidden: int = 0  # findings without a page
     known: dict[tuple[str, str], Known] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()  # listed known failures that match no case
+
+    @property
+    def all_found(self) -> int:
+        """Number of outcomes and list entries that a person should look at."""
+        return self.found + len(self.stale)
 
     @property
     def checks(self) -> int:
@@ -148,6 +154,7 @@ class Gathered:
 
 def gather(store: Store, run: int, gathered: Gathered) -> Iterator[File]:
     """Walk over a run's outcomes; yield each file of cases, and fill `gathered` on the way."""
+    gathered.stale = store.stale(run)
     place = {backend: i for i, backend in enumerate(gathered.backends)}
     rows = store.rows(_OUTCOMES, (run,))
     for (operation, name), of_file in groupby(rows, key=lambda row: _file_of(row["case_id"])):

@@ -51,6 +51,7 @@ class Overview:
     backends: tuple[BackendLine, ...]
     findings: tuple[Finding, ...]
     more_findings: int
+    stale: tuple[str, ...]  # listed known failures that match no case
     known: tuple[Known, ...]
     known_kinds: int
     changes: Changes | None
@@ -66,6 +67,7 @@ def overview_of(run: Run, gathered: Gathered, changes: Changes | None) -> Overvi
         backends=tuple(_lines(gathered, versions)),
         findings=tuple(gathered.findings[:_FINDINGS]),
         more_findings=max(0, len(gathered.findings) + gathered.hidden - _FINDINGS),
+        stale=gathered.stale,
         known=tuple(known[:_KNOWN]),
         known_kinds=len(known),
         changes=changes,

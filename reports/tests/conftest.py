@@ -69,7 +69,11 @@ class Maker:
     wrong = staticmethod(wrong)
 
     def check(
-        self, *reports: Report | Outcome, agreements: Sequence[Agreement] = (), command: str = "convsuite check"
+        self,
+        *reports: Report | Outcome,
+        agreements: Sequence[Agreement] = (),
+        command: str = "convsuite check",
+        stale: Sequence[str] = (),
     ) -> int:
         """Add a run with these outcomes, and return its number."""
         with closing(open_store(self.path)) as store:
@@ -78,6 +82,7 @@ class Maker:
             for each in reports:
                 store.add(run, each if isinstance(each, Report) else Report(case=None, outcomes=(each,)))
             store.add(run, Report(case=None, outcomes=(), agreements=tuple(agreements)))
+            store.add_stale(run, stale)
             store.finish(run, "finished")
         return run
 

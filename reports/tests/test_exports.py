@@ -68,6 +68,18 @@ def test_junit_is_that_of_check(database):
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
 
 
+def test_a_stale_known_failure_is_told_in_the_words_of_check(make):
+    make.check(make.outcome("conv/a/x", "torch"), stale=["torch.yaml: 'conv/gone' matches no case"])
+    suite = ElementTree.fromstring(export(make, "junit").encode())[0]
+    (stale,) = (test for test in suite if test.get("classname") == "known_failures")
+    assert stale.get("name") == stale[0].get("message") == "torch.yaml: 'conv/gone' matches no case"
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    text = export(make, "markdown")
+    assert text.startswith("## 1 finding in 1 check of 1 case on 1 backend\n\n1 right, 1 stale known failure.\n")
+    assert "- stale known failure: torch.yaml: 'conv/gone' matches no case\n" in text
+    assert "1 finding" in export(make, "badge")
+
+
 def test_the_summary_tells_the_verdict_the_findings_and_what_changed(database):
     text = export(database, "markdown")
     assert text.startswith("## 1 finding in 3 checks of 3 cases on 2 backends, all on torch\n")

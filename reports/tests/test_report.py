@@ -176,6 +176,16 @@ def test_a_run_without_findings(make, tmp_path):
     assert "No run in the database has times" in read(tmp_path / "s" / "performance.html").text
 
 
+def test_a_stale_known_failure_is_a_finding(make, tmp_path):
+    make.check(make.outcome(CASE, "torch"), stale=[f"torch.yaml: 'conv/{HOSTILE}' matches no case"])
+    assert invoke("report", "--db", make.path, "-o", tmp_path / "s").exit_code == 0
+    for name in ("index", "findings"):
+        text = " ".join(read(tmp_path / "s" / f"{name}.html").text.split())
+        assert f"torch.yaml: 'conv/{HOSTILE}' matches no case" in text
+        assert "Nothing was found" not in text
+    assert "1 finding in 1 check" in read(tmp_path / "s" / "index.html").text
+
+
 def test_an_older_run_can_be_asked_for(database, tmp_path):
     assert invoke("report", "--db", database.path, "--run", 1, "-o", tmp_path / "s").exit_code == 0
     assert "Nothing found in 2 checks" in read(tmp_path / "s" / "index.html").text
