@@ -68,8 +68,10 @@ def _site(request: Request, run: Run) -> Site:
         "marks": list(Mark), "words": {str(mark): mark.words for mark in Mark}, "sign_of": _signs,
     }  # fmt: skip
     if request.single_file:
-        return SingleFile(request.out or FILE, run, shared)
-    return Folder(request.out or FOLDER, run, shared)
+        file = request.out or FILE
+        return SingleFile(file, run, shared | {"dashboard": _dashboard(file.absolute().parent)})
+    folder = request.out or FOLDER
+    return Folder(folder, run, shared | {"dashboard": _dashboard(folder)})
 
 
 def _changes(store: Store, before: int, after: int) -> Changes:
@@ -106,23 +108,25 @@ def _add_pages(site: Site, store: Store, run: Run, gathered: Gathered, latest: C
 
 
 def _add_performance(site: Site, store: Store, run: Run, db: Path) -> None:
-    from convsuite_reports import runinfo
+    from convsuite_reports import calls, runinfo
     from convsuite_reports.performance import performance_of
 
     number = runinfo.newest_bench(store, run.number)
     page = performance_of(store, number) if number is not None else None
     bench = runinfo.run_of(store, number) if number is not None else None
     site.add(
-        "performance", "Performance", "performance.html", page, bench=bench, db=str(db), dashboard=_dashboard(site),
-        numbered=lambda names: tuple(enumerate(names)),
+        "performance", "Performance", "performance.html", page, bench=bench, db=str(db),
+        numbered=lambda names: tuple(enumerate(names)), call_signs=_call_signs, call_words=calls.WORDS,
     )  # fmt: skip
 
 
-def _dashboard(site: Site) -> str:
-    """Return where asv's pages are, seen from the report's; "" where they have not been made here."""
-    pages = Path(".asv/html/index.html")
-    folder = site.path if site.path.is_dir() else site.path.absolute().parent
-    return Path(os.path.relpath(pages, folder)).as_posix() if pages.is_file() else ""
+def _dashboard(folder: Path) -> str:
+    """Return where asv's pages are, seen from the report's folder; "" where none are, here or beside it."""
+    for base in (Path.cwd(), folder.absolute().parent):
+        pages = base / ".asv/html/index.html"  # as asv.conf.json has it
+        if pages.is_file():
+            return quote(Path(os.path.relpath(pages, folder)).as_posix())
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +198,14 @@ def _pairs_data(agreement: Any, pages: dict[str, str]) -> dict[str, Any]:
         for p in agreement.pairs
     ]  # fmt: skip
     return {"backends": names, "operations": operations, "passes": passes, "rows": rows, "pages": pages}
+
+
+def _call_signs(kinds: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield kinds of call with their sign, for a legend."""
+    from convsuite_reports import calls, svg
+
+    for kind in kinds:
+        yield kind, svg.tag("svg", calls.sign(kind, 7, 7), width=14, height=14, aria_hidden="true")
 
 
 def _signs(series: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, Any]]:

@@ -1,31 +1,27 @@
-"""The runs of one database over time: what began and ceased to fail, and how errors and speed went."""
+"""The runs of one database over time: what began and ceased to fail, and how outcomes, errors and speed went."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from convsuite.bench import rows as bench_rows
-from convsuite.bench import units
-from convsuite.bench.estimate import is_unstable, middle
-from convsuite.bench.summary import Times
+from convsuite import runs
 from convsuite.changes import Changes, changes
-from convsuite_reports import runinfo
-from convsuite_reports.marks import FOUND, RIGHT, mark_of
+from convsuite_reports import runinfo, trends
+from convsuite_reports.marks import FOUND, RIGHT, Mark
 from convsuite_reports.runinfo import Run
+from convsuite_reports.speeds import Speeds, speeds_over
+from convsuite_reports.trends import Sums, Trend
 
 if TYPE_CHECKING:
-    from convsuite.bench.records import Cell, Timing
     from convsuite.store import Store
 
-MOST = 12  # runs that are told; those before are in the database
+MOST = 12  # checks that have a row; those before are in the database
+_DRAWN = 30  # checks, and benches, that are drawn
 _COMPARED = 4  # of the newest pairs, what differs check by check
-_SUMS = """SELECT backend, status, support, count(*) AS n,
-    max(CASE WHEN status = 'passed' AND gate = 'guaranteed' THEN error_units END) AS units
-    FROM outcome WHERE run = ? GROUP BY backend, status, support"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,41 +38,34 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """A backend in one bench, beside the bench before."""
-
-    run: Run
-    backend: str
-    version: str
-    times: int
-    unstable: int
-    ratio: str  # geometric mean over the cells that both have; "" for the first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """All of it, the newest first."""
+    """All of it, the newest first; drawings from left to right."""
 
     entries: tuple[Entry, ...]
     backends: tuple[str, ...]
     changes: tuple[Changes, ...]
-    speeds: tuple[Speed, ...]
-    hidden: int  # runs that are not told
+    outcomes: tuple[Trend, ...]  # a backend each
+    errors: tuple[Trend, ...]
+    speeds: Speeds
+    hidden: int  # checks that have no row
 
 
 def history_of(store: Store, latest: Changes | None) -> History:
     """Return the history of a database; `latest` are the newest changes where they are known already."""
     every = runinfo.checks(store, most=10**9)
-    numbers = every[-MOST:]
-    entries = [_entry(store, number) for number in numbers]
-    pairs = list(pairwise(numbers))[-_COMPARED:]
-    found = [_between(store, a, b, latest) for a, b in pairs]
+    told, drawn = every[-MOST:], every[-_DRAWN:]
+    sums = trends.sums_of(store, drawn)
+    those = [runinfo.run_of(store, number) for number in drawn]
+    entries = [_entry(store, run, sums) for run in those[-MOST:]]
+    again = len(drawn) > 1
     return History(
         entries=tuple(reversed(entries)),
         backends=tuple(sorted({name for entry in entries for name in entry.units})),
-        changes=tuple(reversed(found)),
-        speeds=tuple(reversed(_speeds(store))),
-        hidden=len(every) - len(numbers),
+        changes=tuple(_between(store, a, b, latest) for a, b in reversed(list(pairwise(told))[-_COMPARED:])),
+        outcomes=trends.outcomes_over(those, sums) if again else (),
+        errors=trends.errors_over(those, sums, trends.shares_of(store, drawn)) if again else (),
+        speeds=speeds_over(store, _benches(store)),
+        hidden=len(every) - len(told),
     )
 
 
@@ -86,43 +75,27 @@ def _between(store: Store, before: int, after: int, latest: Changes | None) -> C
     return changes((store, before, f"run {before}"), (store, after, f"run {after}"))
 
 
-def _entry(store: Store, number: int) -> Entry:
-    counts: Counter[str] = Counter()
-    worst: dict[str, float] = {}
-    for row in store.rows(_SUMS, (number,)):
-        counts[mark_of(row["status"], row["support"])] += row["n"]
-        if row["units"] is not None:
-            worst[row["backend"]] = max(worst.get(row["backend"], 0.0), row["units"])
+def _entry(store: Store, run: Run, sums: dict[tuple[int, str], Sums]) -> Entry:
+    own = {name: each for (number, name), each in sums.items() if number == run.number}
+    marks = _added(each.marks for each in own.values())
     return Entry(
-        run=runinfo.run_of(store, number),
-        checks=sum(counts.values()),
-        right=sum(counts[mark] for mark in RIGHT),
-        found=sum(counts[mark] for mark in FOUND),
-        known=counts["K"],
-        unsupported=counts["U"],
-        units=worst,
+        run=run,
+        checks=marks.total(),
+        right=sum(marks[mark] for mark in RIGHT),
+        found=sum(marks[mark] for mark in FOUND) + len(store.stale(run.number)),
+        known=marks[Mark.KNOWN],
+        unsupported=marks[Mark.UNSUPPORTED],
+        units={name: each.units for name, each in own.items() if each.units is not None},
     )
 
 
-def _speeds(store: Store) -> list[Speed]:
-    """Return each backend of each of the newest benches, beside the newest before it that has common cells."""
-    numbers = [int(row[0]) for row in store.rows("SELECT DISTINCT run FROM timing ORDER BY run")][-MOST:]
-    found: list[Speed] = []
-    before: dict[Cell, list[Timing]] = {}
-    for number in numbers:
-        times = Times((), bench_rows.timings_of(store.rows(bench_rows.TIMINGS, (number,))))
-        run = runinfo.run_of(store, number)
-        versions = {b.name: b.version for b in run.backends}
-        for backend in sorted({cell.backend for cell in times.cells}):
-            own = {cell: each for cell, each in times.cells.items() if cell.backend == backend}
-            shaky = sum(is_unstable(each) for each in own.values())
-            ratios = [math.log(middle(each) / middle(before[cell])) for cell, each in own.items() if cell in before]
-            told = units.digits(math.exp(sum(ratios) / len(ratios))) if ratios else ""
-            found.append(
-                Speed(
-                    run=run, backend=backend, version=versions.get(backend, ""), times=len(own), unstable=shaky,
-                    ratio=told,
-                )
-            )  # fmt: skip
-        before = times.cells
-    return found
+def _added(counts: Iterable[Counter[Mark]]) -> Counter[Mark]:
+    whole: Counter[Mark] = Counter()
+    for each in counts:
+        whole += each
+    return whole
+
+
+def _benches(store: Store) -> list[Run]:
+    numbers = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
+    return [runinfo.run_of(store, number) for number in numbers[-_DRAWN:]]

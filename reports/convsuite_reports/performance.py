@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from convsuite.bench import units
 from convsuite.bench.estimate import Ratio, Verdict
-from convsuite.bench.records import HOT
+from convsuite.bench.records import COLD, DEVICE, HOT, THROUGHPUT, suite_of
 from convsuite.bench.summary import Row, Times, Total
 from convsuite.bench.table import label
-from convsuite_reports import plot, svg
+from convsuite_reports import calls, plot, svg
+from convsuite_reports.calls import Calls
 from convsuite_reports.frames import times_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Line:
 class Problem:
     """One pass of one problem."""
 
+    suite: str
     title: str
     pass_: str
     about: str
@@ -77,6 +79,8 @@ class Performance:
     problems: tuple[Problem, ...]
     hidden: int  # problems without a table here
     totals: tuple[TotalLine, ...]
+    networks: Calls
+    calls: Calls  # of each problem
     roofline: Markup
     sizes: Markup
     backends: tuple[str, ...]  # in the order of their signs
@@ -99,7 +103,9 @@ def performance_of(store: Store, run: int) -> Performance:
         base=base,
         problems=tuple(problems[:_MOST_PROBLEMS]),
         hidden=max(0, len(problems) - _MOST_PROBLEMS),
-        totals=tuple(_total(total, base, several) for total in times.totals(base)),
+        totals=tuple(_total(total, base, several) for total in sorted(times.totals(base), key=_place)),
+        networks=calls.by_network(rows),
+        calls=calls.by_problem(rows),
         roofline=_roofline(rows, times, backends),
         sizes=_sizes(rows, backends),
         backends=backends,
@@ -113,14 +119,16 @@ def performance_of(store: Store, run: int) -> Performance:
 
 def _problems(rows: Sequence[Row], base: str) -> Iterator[Problem]:
     several = len({row.cell.threads for row in rows}) > 1
-    order = sorted(rows, key=lambda r: (r.cell.case_id, r.cell.pass_, r.cell.threads, r.cell.mode, r.estimate.median))
+    order = sorted(
+        rows, key=lambda r: (r.cell.case_id, r.cell.pass_, r.cell.threads, _rank(r.cell.mode), r.estimate.median)
+    )
     for (case_id, pass_), own in groupby(order, key=lambda r: (r.cell.case_id, r.cell.pass_.value)):
         those = list(own)
         problem = those[0].problem
         work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
         often = f", {problem.repeats} times in its network" if problem.repeats > 1 else ""
         yield Problem(
-            title=case_id, pass_=pass_, about=f"{problem.dtype}, {work}{often}",
+            suite=suite_of(case_id), title=case_id, pass_=pass_, about=f"{problem.dtype}, {work}{often}",
             lines=tuple(_line(row, base, several) for row in those),
         )  # fmt: skip
 
@@ -142,6 +150,15 @@ def _line(row: Row, base: str, several: bool) -> Line:
         verdict=verdict,
         unstable="; ".join(e.unstable),
     )
+
+
+def _place(total: Total) -> tuple[str, str, int, int, float]:
+    return total.suite, total.cell.pass_.value, total.cell.threads, _rank(total.cell.mode), total.seconds
+
+
+def _rank(mode: str) -> int:
+    """Return the place of a mode: hot is what is asked for first."""
+    return (HOT, THROUGHPUT, DEVICE, COLD).index(mode)
 
 
 def _total(total: Total, base: str, several: bool) -> TotalLine:

@@ -44,6 +44,7 @@ class Run:
     command: str
     about: tuple[tuple[str, str], ...]  # name and value, as they are shown
     revision: str
+    cpu: str
     backends: tuple[Backend, ...]
 
     @property
@@ -102,6 +103,7 @@ def run_of(store: Store, number: int) -> Run:
         command=r["command"],
         about=tuple((name, str(value)) for name, value in about if value),
         revision=r["cases_revision"] or "",
+        cpu=r["cpu"] or "",
         backends=tuple(
             Backend(
                 name=b["name"], device=b["device"], ready=b["state"] == "ready",

@@ -42,9 +42,9 @@ def path(points: list[tuple[float, float]], class_: str) -> Markup:
     return tag("path", d="M" + "L".join(f"{number(x)} {number(y)}" for x, y in points), class_=class_)
 
 
-def marker(x: float, y: float, series: int, title: str = "", faint: bool = False) -> Markup:
+def marker(x: float, y: float, series: int, title: str = "", faint: bool = False, colour: str = "") -> Markup:
     """Return a series' sign: its shape tells it apart as well as its colour. A faint one is hollow."""
-    class_ = f"mark s{series % COLOURS}{' faint' if faint else ''}"
+    class_ = f"mark {colour or f's{series % COLOURS}'}{' faint' if faint else ''}"
     children = (tag("title", title),) if title else ()
     return tag("path", *children, d=_shape(_SHAPES[series % len(_SHAPES)], x, y), class_=class_)
 

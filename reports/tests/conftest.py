@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Maker:
 
     path: Path
     backends: dict[str, str] = field(default_factory=lambda: {"jax": "0.10.2", "torch": "2.13.0"})
+    cpu: str = HERE.cpu
 
     outcome = staticmethod(outcome)
     wrong = staticmethod(wrong)
@@ -77,7 +79,7 @@ class Maker:
     ) -> int:
         """Add a run with these outcomes, and return its number."""
         with closing(open_store(self.path)) as store:
-            run = store.begin(HERE, command)
+            run = store.begin(replace(HERE, cpu=self.cpu), command)
             store.add_rows(BACKEND, [(run, name, f'{{"{name}":"{v}"}}') for name, v in self.backends.items()])
             for each in reports:
                 store.add(run, each if isinstance(each, Report) else Report(case=None, outcomes=(each,)))
@@ -86,16 +88,19 @@ class Maker:
             store.finish(run, "finished")
         return run
 
-    def bench(self, medians_s: dict[str, Sequence[float]], case: Case) -> int:
-        """Add a bench of one case: for each backend its processes' medians."""
+    def bench(
+        self, medians_s: dict[str, Sequence[float]], case: Case, modes: Mapping[str, float] = {"hot": 1.0}
+    ) -> int:
+        """Add a bench of one case: for each backend its processes' medians, times a factor for each mode."""
         run = self.check(*(outcome(case.id, backend) for backend in medians_s), command="convsuite bench")
         timings = [
             Timing(
-                cell=Cell(case_id=case.id, pass_=Pass.FORWARD, backend=backend, device="cpu", threads=1, mode="hot"),
-                process=process, first_s=median * 50, second_s=median * 2, seconds=(median,) * 30, number=1,
+                cell=Cell(case_id=case.id, pass_=Pass.FORWARD, backend=backend, device="cpu", threads=1, mode=mode),
+                process=process, first_s=median * 50, second_s=median * 2, seconds=(median * factor,) * 30, number=1,
                 warmups=10, settled=True, memory_bytes=1 << 20, others=0.0,
             )
             for backend, medians in medians_s.items()
+            for mode, factor in modes.items()
             for process, median in enumerate(medians)
         ]  # fmt: skip
         with closing(open_store(self.path)) as store:
@@ -116,6 +121,7 @@ def make(tmp_path: Path) -> Maker:
 def shipped() -> Callable[[str], Case]:
     """A function that returns a case that convsuite ships by its id."""
 
+    @cache
     def find(case_id: str) -> Case:
         return next(case for case in casefile.builtin(globs=(case_id,)).cases if case.id == case_id)
 

@@ -43,6 +43,7 @@
     for (const [selector, make] of [["[data-matrix]", matrix], ["[data-cases]", cases], ["[data-pairs]", pairs]])
       for (const part of page.querySelectorAll(selector)) found.push(make(part));
     for (const table of page.querySelectorAll("table.sortable")) sortable(table);
+    for (const frame of page.querySelectorAll(".newest .scroll")) frame.scrollLeft = frame.scrollWidth; // what is new is on the right
     for (const button of page.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
     return found;
   }
