@@ -58,7 +58,8 @@ clean:  ## remove .venv and what tools left behind; results databases stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
 	find backends benchmarks cases docs examples harness reports -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp stands for a finished step: an interrupted install leaves none, and the next run takes it up again.
+# A stamp stands for a finished step: an interrupted install leaves none, and the next run takes it up again. What `dev`
+# has in it is finished with it: then `make docs` and `make report` need neither pip nor a network.
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || \
@@ -86,7 +87,7 @@ $(VENV)/.installed-asv: $(VENV)/.installed $(wildcard $(KIND)/*.toml $(KIND)/*/*
 
 $(VENV)/.installed-dev: $(VENV)/.installed-asv $(wildcard $(EXAMPLE)/*.toml $(EXAMPLE)/*.py)
 	$(PIP) install -c constraints.txt -e '.[cpu,dev]' ./$(EXAMPLE)
-	@touch $@
+	@touch $(VENV)/.installed-docs $(VENV)/.installed-reports $@
 
 # Held: versions that known failures and measurements speak of. To raise one, edit its line and run this.
 HELD = torch|tensorflow|tensorflow-cpu|keras|jax|jaxlib
