@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -146,5 +146,13 @@ def _point(at: int, run: Run, backend: str, times: Sequence[Timed], step: Step) 
 def _trend(
     suite: str, points: dict[tuple[str, str], list[Point]], runs: Sequence[Run], backends: Sequence[str]
 ) -> Trend:
-    lines = [Line(name=b, number=i, points=tuple(points.get((suite, b), ()))) for i, b in enumerate(backends)]
-    return trend_of(f"{suite}, lower is faster", "time, × the first", runs, lines, origin=1)
+    """Return the chart of a suite, over the benches that timed it."""
+    own = {backend: those for (of, backend), those in points.items() if of == suite}
+    here = sorted({point.at for those in own.values() for point in those})
+    lines = [
+        Line(name=b, number=i, points=tuple(replace(p, at=here.index(p.at)) for p in own.get(b, ())))
+        for i, b in enumerate(backends)
+    ]
+    return trend_of(
+        f"{suite}, lower is faster", "time, × the first", [runs[at] for at in here], lines, origin=1
+    )  # fmt: skip
