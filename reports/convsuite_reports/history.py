@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convsuite.store import Store
 
 MOST = 12  # checks that have a row; those before are in the database
-_DRAWN = 30  # checks, and benches, that are drawn
+_DRAWN, _BENCHES = 30, 20  # checks and benches that are drawn; of a bench all samples are read
 _COMPARED = 4  # of the newest pairs, what differs check by check
 
 
@@ -98,4 +98,4 @@ def _added(counts: Iterable[Counter[Mark]]) -> Counter[Mark]:
 
 def _benches(store: Store) -> list[Run]:
     numbers = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
-    return [runinfo.run_of(store, number) for number in numbers[-_DRAWN:]]
+    return [runinfo.run_of(store, number) for number in numbers[-_BENCHES:]]

@@ -114,6 +114,8 @@ def _timed(store: Store, run: Run) -> Iterator[Timed]:
     timings = rows.timings_of(store.rows(rows.TIMINGS, (run.number,)))
     for cell, each in groupby(timings, key=lambda t: t.cell):
         times, p = list(each), problems[cell.case_id]
+        if middle(times) <= 0:  # of a clock too coarse for it: no ratio can be said
+            continue
         yield Timed(
             cell=cell, problem=p.digest or f"{p.operation} {p.dtype} {p.flops} {p.bytes}", cpu=run.cpu,
             median_s=middle(times), unstable=is_unstable(times),

@@ -27,6 +27,7 @@ _SHARES = """SELECT run, backend, max(share) AS most, avg(CASE WHEN place IN ((n
             row_number() OVER (PARTITION BY run, backend ORDER BY guaranteed_share) AS place,
             count(*) OVER (PARTITION BY run, backend) AS n
         FROM outcome WHERE run IN ({}) AND status = 'passed' AND gate = 'guaranteed' AND guaranteed_share > 0
+            AND guaranteed_share < 1e300
     ) GROUP BY run, backend"""
 
 

@@ -311,6 +311,16 @@ def test_in_print_the_filters_are_gone_and_the_matrix_is_there(page):
     assert page.locator(".matrix:visible").count() == 1
 
 
+def test_in_print_all_is_open_and_closed_again_afterwards(page):
+    go(page, "history")
+    closed = shown(page).locator("details:not([open])")
+    many = closed.count()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (many > 0, closed.count()) == (True, 0)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert closed.count() == many
+
+
 def test_hostile_names_are_shown_as_they_are(page):
     go(page, "findings")
     assert HOSTILE in shown(page).inner_text()

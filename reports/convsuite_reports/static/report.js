@@ -332,6 +332,10 @@
 
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
   document.addEventListener("scroll", () => { tip.hidden = true; }, true);
+  const closed = () => [...document.querySelectorAll("details:not([open])")];
+  let opened = []; // for print: paper cannot be clicked
+  addEventListener("beforeprint", () => { opened = closed(); for (const one of opened) one.open = true; });
+  addEventListener("afterprint", () => { for (const one of opened) one.open = false; opened = []; });
   addEventListener("hashchange", () => show(false));
   show(true);
 })();
