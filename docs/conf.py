@@ -19,9 +19,19 @@ project_copyright = "The convsuite authors"
 
 extensions = ["myst_parser"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/*.md", "examples/*/README.md"]
+include_patterns = ["*.md", "docs/*.md", "examples/*/README.md", "reports/recorded/*/README.md"]
 # Folders without pages, which need not be walked.
-exclude_patterns = [".*", "backends", "benchmarks", "build", "cases", "dist", "harness", "reports"]
+exclude_patterns = [
+    ".*",
+    "backends",
+    "benchmarks",
+    "build",
+    "cases",
+    "dist",
+    "harness",
+    "reports/convsuite_reports",
+    "reports/tests",
+]
 nitpicky = True
 myst_heading_anchors = 4  # by GitHub's rule
 
@@ -40,6 +50,7 @@ NAVIGATION = {
         "docs/add-a-backend",
         "examples/convsuite-scipy/README",
         "docs/engine",
+        "reports/recorded/2026-11-27-h200/README",
     ),
     "The project": ("CHANGELOG", "CONTRIBUTING"),
 }
