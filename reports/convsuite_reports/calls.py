@@ -28,6 +28,7 @@ WORDS = {
     FIRST: "first call: with compilation and allocation",
 }
 _WIDTH, _HIGH, _AXIS_HIGH, _EDGE = 300.0, 18.0, 16.0, 22.0
+_NAMED = 48.0  # that the name of a tick takes
 _MOST = 300  # lines of a table
 
 
@@ -192,7 +193,7 @@ def sign(kind: str, x: float, y: float, title: str = "", faint: bool = False) ->
 
 
 def _axis(ticks: Sequence[float]) -> Markup:
-    step = -(-len(ticks) // 7)
+    step = math.ceil(_NAMED * (len(ticks) - 1) / (_WIDTH - 2 * _EDGE))
     named = [svg.text(_at(tick, ticks), 12, _tick(tick), "middle") for tick in ticks[::step]]
     return svg.drawing(_WIDTH, _AXIS_HIGH, "logarithmic axis of seconds a call", *named, class_="chart calls")
 

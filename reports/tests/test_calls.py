@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -95,6 +96,15 @@ def test_most_decide_whether_a_network_is_hollow(make, case, shipped):
     (half,) = calls.by_network([row for run in (1, 2) for row in of[run]]).lines
     (most,) = calls.by_network([row for run in (1, 2, 4) for row in of[run]]).lines
     assert [hollow for line in (half, most) for _, hollow in places(line.drawn, "hot")] == [False, True]
+
+
+@pytest.mark.parametrize("slowest", [1e-3, 1e-1, 1e3, 1e6])
+def test_names_of_ticks_do_not_run_into_one_another(make, case, slowest):
+    make.bench({"torch": [1e-6, 1e-6], "jax": [slowest, slowest]}, case)
+    axis = calls.by_problem(rows(make)).axis
+    names = [(float(x), len(text)) for x, text in re.findall(r'<text x="([\d.]+)"[^>]*>([^<]+)<', axis)]
+    assert len(names) >= 2
+    assert all(x + 3.3 * long <= y - 3.3 * other for (x, long), (y, other) in pairwise(names))
 
 
 def test_a_long_table_is_cut_and_says_so(make, case, monkeypatch):
