@@ -51,7 +51,12 @@ CONVS = tuple(f"conv/{name}" for name in NETWORKS)
 PARTS = {
     "networks": Part(
         title="Forward, batch 1, one thread",
-        suites=(*CONVS, "depthwise_conv/mobilenet"),
+        suites=CONVS,
+        others=("torch", "tensorflow", "jax"),
+    ),
+    "depthwise": Part(
+        title="Depthwise, forward, batch 1, one thread",
+        suites=("depthwise_conv/mobilenet",),
         others=("torch", "tensorflow", "jax"),
     ),
     "volumes": Part(title="Forward, batch 1, one thread, three axes", suites=("conv/3d_unet",)),
@@ -64,8 +69,11 @@ PARTS = {
     "gradients": Part(
         title="Gradients, batch 1, one thread", suites=("conv/resnet_50_v1_5",), passes=("grad_input", "grad_weight")
     ),
-    "threads": Part(title="Forward, batch 1, two threads", suites=(*CONVS, "depthwise_conv/mobilenet"), threads=2),
-    "batch": Part(title="Forward, batch 8, one thread", suites=CONVS[:2], batch=8),
+    "threads": Part(title="Forward, batch 1, two threads", suites=CONVS, threads=2),
+    "depthwise_threads": Part(
+        title="Depthwise, forward, batch 1, two threads", suites=("depthwise_conv/mobilenet",), threads=2
+    ),
+    "batch": Part(title="Forward, batch 8, one thread", suites=(*CONVS, "depthwise_conv/mobilenet"), batch=8),
 }
 
 
