@@ -155,10 +155,19 @@ def test_when_channels_are_last():
     assert name(64, 7, kernel=1) == "matrix product"
 
 
-@pytest.mark.parametrize("channels", [33, 512])
-def test_the_workspace_of_channels_last_is_what_it_may_be(channels):
-    x, weight = integers(2, channels, 14, 14), integers(channels, 1, 3, 3)
-    assert NumpyIm2col().workspace_bytes(lambda: conv(x, weight, padding=1, groups=channels)) <= 8 << 20
+def test_more_axes_than_einsum_has_names_for():
+    x, weight = np.ones((1, 32, *(1,) * 25, 3), FLOAT), np.ones((32, 1, *(1,) * 25, 2), FLOAT)
+    assert (conv(x, weight, groups=32) == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("batch", "channels", "size", "kernel"), [(2, 33, 14, 3), (2, 512, 14, 3), (256, 256, 7, 7), (64, 64, 31, 31)]
+)
+def test_the_workspace_of_channels_last_is_what_it_may_be(batch, channels, size, kernel):
+    x, weight = integers(batch, channels, size, size), integers(channels, 1, kernel, kernel)
+    assert depthwise.suits(geometry(x.shape, weight.shape, None, stride=1, dilation=1, padding=0, padding_mode="zeros",
+                                    groups=channels, flip=False))  # fmt: skip
+    assert NumpyIm2col().workspace_bytes(lambda: conv(x, weight, groups=channels)) <= 8 << 20
 
 
 def test_what_a_call_holds_beyond_its_result_is_counted():

@@ -26,6 +26,7 @@ LEAST_CHANNELS = 32
 MOST_POSITIONS, POSITIONS_A_CHANNEL = 1024, 8  # of a plane: for larger ones, and few channels, columns are faster
 MOST_SPAN = 1024  # positions from a window's first to its last, all axes together
 MOST_CHANNELS = 1024  # side by side
+MOST_AXES = 25  # for which numpy.einsum has names
 BOX_BYTES = 1 << 20  # of inputs held at once, about: a core's own cache
 PITCH = 16  # elements behind the channels: at distances of a power of two all would fall into the same set of a cache
 
@@ -34,7 +35,8 @@ def suits(g: Geometry) -> bool:
     """Tell whether this is faster than columns (docs/engine.md)."""
     small = prod(g.out) <= min(MOST_POSITIONS, POSITIONS_A_CHANNEL * g.groups)
     dense = all(s <= k for s, k in zip(g.stride, g.kernel, strict=True)) and prod(_spans(g)) <= MOST_SPAN
-    return g.c_in == 1 and g.groups >= LEAST_CHANNELS and prod(g.kernel) > 1 and small and dense
+    some = prod(g.kernel) > 1 and len(g.kernel) <= MOST_AXES
+    return g.c_in == 1 and g.groups >= LEAST_CHANNELS and some and small and dense
 
 
 def told(g: Geometry) -> str:
@@ -86,8 +88,9 @@ def _extents(g: Geometry, out: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _positions(g: Geometry, channels: int, itemsize: int) -> int:
-    """Return how many windows' inputs are held at once."""
-    return max(1, BOX_BYTES // ((channels + PITCH) * itemsize * prod(g.stride)))
+    """Return how many windows' inputs are held at once, a plane's inputs being shared out among its windows."""
+    plane = prod(_extents(g, g.out)) * (channels + PITCH) * itemsize
+    return max(1, BOX_BYTES * prod(g.out) // plane)
 
 
 def _channels(g: Geometry, itemsize: int) -> int:
