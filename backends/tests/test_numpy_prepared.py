@@ -135,3 +135,62 @@ def test_what_it_refuses():
         prepare(w)(drawn(1, 2, 9, dtype="float64"))
     with pytest.raises(ValueError, match="channels"):
         prepare(w)(drawn(1, 4, 9))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"stride": 0}, "stride must be at least 1"),
+        ({"dilation": (1, 1)}, "dilation has 2 numbers for 1 spatial axes"),
+        ({"padding": [(1, 2, 3)]}, "padding must be"),
+        ({"padding_mode": "mirror"}, "padding_mode 'mirror' is none of"),
+        ({"groups": 2}, "3 output channels do not divide into 2 groups"),
+        ({"bias": drawn(2)}, r"bias must have shape \(3,\)"),
+    ],
+)
+def test_what_no_input_suits_is_refused_at_once(options, text):
+    with pytest.raises(ValueError, match=text):
+        prepare(drawn(3, 2, 3), **options)
+
+
+def test_what_some_input_suits_is_not_refused():
+    for options in ({"padding": -5}, {"padding": 40, "padding_mode": "reflect"}, {"dilation": 2**62}):
+        prepare(drawn(3, 2, 3), **options)
+
+
+def test_a_weight_of_one_axis_is_refused():
+    with pytest.raises(ValueError, match="must be"):
+        prepare(drawn(3))
+
+
+def test_each_size_of_tile_has_a_transform_of_its_own():
+    x, w = drawn(1, 16, 48, 48), drawn(16, 16, 3, 3)
+    for algorithm in FAST:
+        layer = prepare(w, padding=1, algorithm=algorithm)
+        for size in (48, 14, 10, 48):  # Winograd's tiles of 4 × 4, of 2 × 2, …
+            some = x[..., :size, :size]
+            np.testing.assert_allclose(layer(some), conv(some, w, padding=1), atol=1e-2)
+
+
+PARTS = {  # of a kept weight, more than one: (workspace in bytes, x, weight, groups)
+    "winograd": (winograd, 8 << 20, (1, 160, 30, 30), (160, 160, 3, 3), 1),
+    "fft of outputs": (fourier, 500_000, (1, 2, 60, 50), (4, 2, 21, 21), 1),
+    "fft of groups": (fourier, 300_000, (1, 9, 60, 50), (9, 1, 15, 15), 9),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_kept_weight_in_parts(name, monkeypatch):
+    module, room, of_x, of_w, groups = PARTS[name]
+    monkeypatch.setattr(module, "WORKSPACE_BYTES", room)
+    x, w = drawn(*of_x), drawn(*of_w)
+    keys = {"stride": 1, "dilation": 1, "padding": 1, "padding_mode": "zeros", "groups": groups, "flip": False}
+    g = geometry(x.shape, w.shape, None, **keys)
+    how = module.plan(g, 4)
+    assert how.outputs < g.c_out or getattr(how, "groups", groups) < groups
+    layer = prepare(w, padding=1, groups=groups, algorithm=name.split()[0])
+    due = conv(x, w, padding=1, groups=groups)
+    out = np.empty_like(due)
+    assert layer(x, out=out) is out
+    assert layer._kept
+    np.testing.assert_allclose(out, due, atol=2e-5 * np.abs(due).max())

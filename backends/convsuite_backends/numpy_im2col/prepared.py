@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +12,14 @@ from numpy.typing import NDArray
 
 from convsuite_backends.numpy_im2col import fourier, paths, winograd
 from convsuite_backends.numpy_im2col.fast import Algorithm, Weights
-from convsuite_backends.numpy_im2col.geometry import Geometry, Pads, Size, geometry
+from convsuite_backends.numpy_im2col.geometry import (
+    Geometry,
+    Pads,
+    Size,
+    geometry,
+    per_axis,
+    per_axis_pads,
+)
 from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.rounding import accumulator
 
@@ -73,7 +82,7 @@ def prepare(
 
     What a call of `conv` does to a weight each time is done once: it is copied, turned round, and brought to the dtype
     of the sums; with "winograd" or "fft" it is transformed, at the first call with inputs of a size, which takes
-    2.25 to 4 times the weight's memory for Winograd's filtering and a tile's size for each pair of channels for FFT.
+    1.8 or 4 times the weight's memory for Winograd's filtering and a tile's size for each pair of channels for FFT.
 
     Parameters
     ----------
@@ -86,7 +95,7 @@ def prepare(
     Raises
     ------
     ValueError
-        an algorithm that is none of these, or sizes that no input suits.
+        an algorithm that is none of these, or arguments that `conv` refuses whatever the input.
     TypeError
         a weight and a bias of two dtypes, or of one that is not for convolutions.
 
@@ -102,9 +111,19 @@ def prepare(
         "stride": stride, "dilation": dilation, "padding": padding, "padding_mode": padding_mode, "groups": groups,
         "flip": flip,
     }  # fmt: skip
+    _check(weight.shape, None if bias is None else bias.shape, options)
     held, shift = _copied(weight), None if bias is None else _copied(bias)
     taps = np.flip(held, axis=tuple(range(2, held.ndim))) if flip else held
     return Prepared(held, shift, options, _ALGORITHMS[algorithm], np.ascontiguousarray(taps, total))
+
+
+def _check(weight: tuple[int, ...], bias: tuple[int, ...] | None, options: dict[str, Any]) -> None:
+    """Raise ValueError, as `conv` does, where not even an input that is large enough for all suits."""
+    rank = max(1, len(weight) - 2)
+    dilation, pads = per_axis("dilation", options["dilation"], rank), per_axis_pads(options["padding"], rank)
+    axes = zip(weight[2:], dilation, pads, strict=False)
+    sizes = (max(d * (k - 1) + 1 - low - high, low + 1, high + 1, 1) for k, d, (low, high) in axes)
+    geometry((1, prod(weight[1:2]) * index(options["groups"]), *sizes), weight, bias, **options)
 
 
 def _copied(array: Values) -> Values:
