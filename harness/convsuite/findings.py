@@ -29,7 +29,8 @@ fails the run as `fixed_upstream`, and its entry goes. *Not reported*: no report
 
 The command of a finding runs its smallest case, and tells it as a known failure, with what was got and what was due;
 `convsuite show CASE` draws it. All was seen on Linux on x86-64. Where only the kernels for some processors fail,
-`where` has the flags of `/proc/cpuinfo` that these need; there, and where it says *not each time*, the case may pass.
+`where` has the flags of `/proc/cpuinfo` that these need; *on GPUs* was seen with torch 2.11.0 and jax 0.11.2 on an
+NVIDIA H200. With flags, and where it says *not each time*, the case may pass.
 
 | framework | seen with | defects | of these not reported | others seen here, told elsewhere |
 | --- | --- | --- | --- | --- |
@@ -41,6 +42,7 @@ _BECAME = {
     "crash": "the process dies",
     "timeout": "no answer",
 }
+_ON = {"": "", "cpu": "", "cuda": " --device cuda"}
 _PLACES = {"": "", "cpu": "on CPUs", "cuda": "on GPUs"}
 
 
@@ -129,7 +131,7 @@ def _told(number: int, defect: Defect) -> Iterator[str]:
     entry = defect.primary.entry
     run_on = entry.variants[0] if entry.variants else defect.home
     rows = {
-        "case": f"`convsuite check '{entry.smallest}' --backend {run_on}`",
+        "case": f"`convsuite check '{entry.smallest}' --backend {run_on}{_ON[entry.device]}`",
         "gave": defect.gave,
         "right": _line(entry.right),
         "where": f"{', '.join(defect.variants())}{_limits(defect)}",
@@ -145,11 +147,14 @@ def _pointer(backend: str, defect: Defect, found: tuple[Defect, ...]) -> str:
 def _limits(defect: Defect) -> str:
     """Return how it fails, in which passes, and on what processors; of the smallest case where cases differ."""
     entry = defect.primary.entry
+    told = [one.entry for one in defect.entries if one.backend == defect.home and one.entry.covers(entry.smallest)]
+    passes = dict.fromkeys(pass_ for one in told for pass_ in one.passes) if all(one.passes for one in told) else {}
+    device = entry.device if all(one.device == entry.device for one in told) else ""
     became = dict.fromkeys(_BECAME[one.entry.status] for one in defect.entries)
     parts = [
         " or ".join(became),
-        f"in {', '.join(entry.passes)}" if entry.passes else "",
-        f"on processors with {' and '.join(entry.cpu)}" if entry.cpu else _PLACES[entry.device],
+        f"in {', '.join(passes)}" if passes else "",
+        f"on processors with {' and '.join(entry.cpu)}" if entry.cpu else _PLACES[device],
         "" if entry.always else "not each time",
     ]
     return "".join(f"; {part}" for part in parts if part)

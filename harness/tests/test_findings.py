@@ -150,3 +150,22 @@ def test_the_checks_can_fail(listed: tuple[Listed, ...]) -> None:
         check_entry(one["conv/a"].entry, frozenset({"conv/a"}))
     with pytest.raises(AssertionError, match="conv/b/1: no entry covers it"):
         check_defect(Defect((one["conv/a"],)))
+
+
+def test_a_command_asks_for_the_gpu_that_it_takes() -> None:
+    entry = KnownFailure(
+        cases=("conv/a",), status="mismatch", reason="it is wrong there", link="not reported", device="cuda",
+        smallest="conv/a", gave="1", right="2",
+    )  # fmt: skip
+    (defect,) = defects([Listed(backend="torch", seen_with="", place="", path=LISTS, entry=entry)])
+    assert "`convsuite check 'conv/a' --backend torch --device cuda`" in "\n".join(findings._told(1, defect))
+
+
+def test_entries_on_several_devices_and_passes_are_told_together() -> None:
+    shared = {"status": "mismatch", "reason": "it is wrong there", "link": "not reported", "smallest": "conv/a"}
+    entries = (
+        KnownFailure(cases=("conv/a",), device="cpu", passes=("forward",), gave="1", right="2", **shared),  # type: ignore[arg-type]
+        KnownFailure(cases=("conv/a",), passes=("grad_input",), **shared),  # type: ignore[arg-type]
+    )
+    (defect,) = defects(Listed(backend="torch", seen_with="", place="", path=LISTS, entry=e) for e in entries)
+    assert findings._limits(defect) == "; not what is due; in forward, grad_input"
