@@ -160,6 +160,8 @@ def _read(file: Traversable, place: str, names: Mapping[str, Registered]) -> _Fi
         for entry in parsed.failures:
             SpecifierSet(entry.versions)
             _check_variants(parsed.backend, entry, names)
+            if entry.cpu and entry.device == "cuda":
+                raise ValueError(f"cpu: {', '.join(entry.cpu)} says nothing of device: cuda; leave one of them out")
     except InvalidSpecifier as error:
         raise KnownFailureError(f"{place}: versions: {error}; write e.g. '>=2.6,<2.14'") from None
     except RecursionError:

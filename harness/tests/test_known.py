@@ -119,6 +119,10 @@ class TestOneEntry:
         assert judged(failures) is Status.KNOWN_FAILURE
         assert judged(failures, device="cuda", status=Status.PASSED) is Status.PASSED
 
+    def test_flags_of_a_cpu_are_not_asked_of_a_gpu(self, tmp_path: Path) -> None:
+        with pytest.raises(KnownFailureError, match="cpu: fma says nothing of device: cuda"):
+            listed(tmp_path, ENTRY + "    device: cuda\n    cpu: [fma]\n")
+
     def test_cpu_flags(self, tmp_path: Path) -> None:
         text = ENTRY + "    cpu: [avx512f, amx_bf16]\n"
         assert judged(listed(tmp_path, text, frozenset({"fma", "avx512f", "amx_bf16"}))) is Status.KNOWN_FAILURE
