@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 
@@ -41,10 +42,31 @@ def onednn():
         torch.backends.mkldnn.enabled = True
 
 
+@pytest.fixture
+def gpus(monkeypatch):
+    """Let frameworks find a GPU, to declare for it, and leave them with the precision that they had."""
+    with ExitStack() as left:
+        if find_spec("torch") is not None:
+            import torch
+
+            monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+            monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+            for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+                left.callback(setattr, backend, "allow_tf32", backend.allow_tf32)
+        if find_spec("jax") is not None:
+            import jax
+
+            devices = jax.devices
+            monkeypatch.setattr(jax, "devices", lambda kind=None: ["gpu"] if kind == "cuda" else devices(kind))
+            left.callback(jax.config.update, "jax_default_matmul_precision", jax.config.jax_default_matmul_precision)
+        yield
+
+
 @pytest.mark.parametrize("name", _variants())
-@pytest.mark.usefixtures("onednn")
+@pytest.mark.usefixtures("onednn", "gpus")
 def test_no_declaration_breaks(name):
-    backend = registered()[name].load()()
+    cls = registered()[name].load()
+    backend = cls(cls.devices[0])
     for case in shipped():
         for pass_ in case.passes:
             support, failure = worker.declared_support(backend, case, pass_)

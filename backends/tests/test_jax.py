@@ -107,6 +107,16 @@ def test_a_gpu_by_its_number(monkeypatch, write, device, due):
     assert "on GPUs" in gpu.support(write(input=[5], kernel=[3], dtype="int32")).reason
 
 
+def test_what_a_gpu_multiplies_and_adds_up_in_16_bits(monkeypatch, write):
+    monkeypatch.setattr(jax, "devices", {"cuda": ["a"], "cpu": ["b"]}.__getitem__)
+    keys = {"operation": "local_conv", "input": [5, 5], "kernel": 3, "fill": "normal"}
+    half, single = write(dtype="float16", **keys), write(dtype="float32", **keys)
+    assert Jax("cuda").numerics(half, Pass.FORWARD).intermediate_roundings is None
+    assert Jax("cuda").numerics(half, Pass.FORWARD).intermediate == "float16"
+    assert Jax().numerics(half, Pass.FORWARD).intermediate != "float16"
+    assert Jax("cuda").numerics(single, Pass.FORWARD).intermediate is None
+
+
 def test_without_tf32(monkeypatch, write):
     monkeypatch.setattr(jax, "devices", {"cuda": ["a"]}.__getitem__)
     case = write(input=[5], kernel=[3], bias=True, passes=["forward", "grad_bias"])

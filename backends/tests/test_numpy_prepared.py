@@ -125,6 +125,14 @@ def test_from_several_threads():
         assert np.array_equal(found[i], layer(x))
 
 
+def test_what_it_was_given_stays_the_callers():
+    stride, pads = [1, 2], [(1, 0), [0, 1]]
+    layer, x = prepare(drawn(3, 2, 2, 2), stride=stride, padding=pads), drawn(1, 2, 6, 6)
+    due = layer(x)
+    stride[0], pads[1] = 2, (3, 3)
+    assert np.array_equal(layer(x), due)
+
+
 def test_what_it_refuses():
     w = drawn(3, 2, 3)
     with pytest.raises(ValueError, match="algorithm must be one of im2col, winograd, fft, not 'fastest'"):

@@ -160,10 +160,13 @@ def gpu(monkeypatch):
 def test_tf32_is_where_cudnn_multiplies(gpu, write):
     conv = write(input=[5, 5], kernel=3, bias=True, passes=[*ALL, "grad_bias"])
     pool = write(operation="max_pool", input=[5, 5], kernel=3)
+    unfolded = write(operation="patches", input=[5, 5], kernel=3)
     local = write(operation="local_conv", input=[5, 5], kernel=3)
     assert [Torch("cuda").numerics(conv, p).tf32 for p in conv.passes] == [True, True, True, False]
-    assert not any(Torch("cuda").numerics(case, Pass.FORWARD).tf32 for case in (pool, local))
+    assert not any(Torch("cuda").numerics(case, Pass.FORWARD).tf32 for case in (pool, local, unfolded))
+    torch.backends.cuda.matmul.allow_tf32 = True
     assert not any(TorchNoTf32("cuda").numerics(conv, p).tf32 for p in conv.passes)
+    assert not torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     assert Torch("cuda").numerics(local, Pass.FORWARD).tf32
 
@@ -179,7 +182,13 @@ ROUNDED = [
     ({"operation": "avg_pool", "stride": 1}, "grad_input", 1),
     ({"operation": "avg_pool", "stride": 1, "rank": 3, "input": [5, 5, 5]}, "grad_input", 27),
     ({"operation": "avg_pool"}, "forward", None),
-    ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 3]}, "forward", 1),
+    ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 3]}, "forward", None),
+    (
+        {"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 3], "memory_format": "channels_last"},
+        "forward",
+        1,
+    ),
+    ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 3]}, "grad_input", 8),
     ({"operation": "adaptive_avg_pool", "kernel": None, "output": [2, 2, 3], "input": [5, 5, 5]}, "forward", None),
     ({"operation": "adaptive_avg_pool", "kernel": None, "output": 1}, "forward", None),
     ({"operation": "local_conv"}, "forward", None),

@@ -314,12 +314,22 @@ def _pass_status(work: Work, pass_: Pass, answer: worker.PassAnswer) -> tuple[St
         status = Status.UNSUPPORTED if declared_not else Status.MISMATCH
         return status, f"wrote into its operand {', '.join(answer.wrote_into)}", None
     verdict = _judged(work, pass_, answer)
-    numerics = answer.numerics
-    if verdict.unchecked and not verdict.compared and numerics is not None and (numerics.intermediate or numerics.tf32):
-        return Status.UNSUPPORTED, f"no bound that says anything: {numerics.narrowing}", verdict
+    if verdict.unchecked and not verdict.compared and _by_what_is_declared(work, pass_, answer):
+        assert answer.numerics is not None
+        return Status.UNSUPPORTED, f"no bound that says anything: {answer.numerics.narrowing}", verdict
     if declared_not and not verdict.right:
         return Status.UNSUPPORTED, f"{answer.support.reason}; tried: {verdict.message}", verdict
     return (Status.PASSED if verdict.right else Status.MISMATCH), verdict.message, verdict
+
+
+def _by_what_is_declared(work: Work, pass_: Pass, answer: worker.PassAnswer) -> bool:
+    """Tell whether the answer could be checked if the backend declared no rounding on the way."""
+    assert answer.numerics is not None
+    plain = replace(answer.numerics, intermediate=None, intermediate_roundings=None, tf32=False)
+    if plain == answer.numerics:
+        return False
+    expected, dtype = work.expected(pass_), due_dtype(work.case, pass_, answer.dtype)
+    return judge.judge(answer.array, answer.dtype, expected, dtype, plain).compared > 0
 
 
 def _judged(work: Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:

@@ -188,6 +188,31 @@ def test_zeros_never_pass_behind_a_wide_declaration(tmp_path: Path, planted: Pla
     assert outcome.message == "no bound that says anything: partial sums rounded to bfloat16 (it says)"
 
 
+TF32 = HOLLOW.replace('intermediate="bfloat16", note="it says"', "tf32=True")
+HUGE = "{values: [[[1.7014118346046923e+38, 1.7014118346046923e+38, -1.7014118346046923e+38]]]}"  # 2^127
+
+
+@pytest.mark.parametrize(
+    ("keys", "due"),
+    [
+        ("fill: cancelling, channels: {in: 64, out: 2}, input: [3, 3], kernel: 3, rank: 2", Status.UNSUPPORTED),
+        (
+            f"rank: 1, input: {HUGE}, kernel: {{values: [[[1, 1, 1]]]}}",
+            Status.MISMATCH,
+        ),  # without TF32 it may overflow, too
+    ],
+)
+def test_what_tf32_hides_is_told_and_nothing_else_is_put_down_to_it(
+    tmp_path: Path, planted: Plant, keys: str, due: Status
+) -> None:
+    planted({"tf32": TF32})
+    (tmp_path / "wide.yaml").write_text(f"operation: conv\ncases:\n  - {{name: wide, {keys}}}\n")
+    found = by_case(reports(casefile.load([tmp_path / "wide.yaml"]).cases, Settings(workdir=tmp_path), "tf32"))
+    (outcome,) = found.values()
+    assert outcome.status is due
+    assert ("TF32" in outcome.message) == (due is Status.UNSUPPORTED)
+
+
 def test_nonsense_in_a_declaration_is_that_backends_error(
     cases: tuple[Case, ...], tmp_path: Path, planted: Plant
 ) -> None:

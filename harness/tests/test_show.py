@@ -527,6 +527,19 @@ def test_a_terminal_gets_the_same_words_in_colour() -> None:
     assert coloured.getvalue() != show.describe(of)
 
 
+def test_the_engine_tells_its_path_and_variants_where_they_have_another() -> None:
+    def told(**keys: Any) -> str:
+        page = io.StringIO()
+        show.print_engine(case(**keys), Console(file=page, width=200))
+        return page.getvalue()
+
+    wide = told(input=[14, 14], kernel=3, channels=16)
+    assert "numpy_im2col\n  forward" in wide
+    assert "numpy_im2col:winograd\n  forward  Winograd F(4×4, 3×3)" in wide
+    assert ":fft" not in wide
+    assert ":winograd" not in told(input=[12, 12], kernel=2, channels=16)
+
+
 def test_a_large_case_needs_no_numpy() -> None:
     program = dedent("""
         import sys

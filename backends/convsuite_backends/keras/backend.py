@@ -139,6 +139,9 @@ class KerasTorch(_Ops, TorchDepthwise, TorchConvolutions, TorchTransposed, Torch
         where = "on GPUs" if self._on_gpu else "with dilation" if dilated(case) else ""
         return f"torch has no {case.dtype} convolution {where}" if case.dtype in INTEGERS and where else ""
 
+    def _in_channels_last(self, case: Case) -> bool:
+        return _layout.channels_last(case)  # Keras turns the axes, and makes no copy
+
     def _axis_by_axis(self, case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
         return TorchAdaptivePools.adaptive_avg_pool_numerics(self, case, pass_, declared)  # type: ignore[arg-type]
 

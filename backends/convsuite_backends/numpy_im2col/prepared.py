@@ -82,7 +82,8 @@ def prepare(
 
     What a call of `conv` does to a weight each time is done once: it is copied, turned round, and brought to the dtype
     of the sums; with "winograd" or "fft" it is transformed, at the first call with inputs of a size, which takes
-    1.8 or 4 times the weight's memory for Winograd's filtering and a tile's size for each pair of channels for FFT.
+    1.8 or 4 times the weight's memory for Winograd's filtering, both where inputs call for tiles of both sizes, and for
+    FFT a tile's size for each pair of channels and size of tile.
 
     Parameters
     ----------
@@ -108,8 +109,8 @@ def prepare(
         raise ValueError(f"algorithm must be one of {', '.join(_ALGORITHMS)}, not {algorithm!r}")
     total = accumulator(weight, bias)
     options: dict[str, Any] = {
-        "stride": stride, "dilation": dilation, "padding": padding, "padding_mode": padding_mode, "groups": groups,
-        "flip": flip,
+        "stride": _frozen(stride), "dilation": _frozen(dilation), "padding": _frozen(padding),
+        "padding_mode": padding_mode, "groups": groups, "flip": flip,
     }  # fmt: skip
     _check(weight.shape, None if bias is None else bias.shape, options)
     held, shift = _copied(weight), None if bias is None else _copied(bias)
@@ -124,6 +125,11 @@ def _check(weight: tuple[int, ...], bias: tuple[int, ...] | None, options: dict[
     axes = zip(weight[2:], dilation, pads, strict=False)
     sizes = (max(d * (k - 1) + 1 - low - high, low + 1, high + 1, 1) for k, d, (low, high) in axes)
     geometry((1, prod(weight[1:2]) * index(options["groups"]), *sizes), weight, bias, **options)
+
+
+def _frozen(value: Any) -> Any:
+    """Return sizes or pads as no list of the caller's."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _copied(array: Values) -> Values:

@@ -50,7 +50,7 @@ class AdaptivePools(TorchArrays):
         There it divides by the length of one axis after another, in 16 bits after a sum in 16 bits.
         """
         if self._on_gpu:
-            return _cuda_averages(case, pass_, declared)
+            return _cuda_averages(case, pass_, declared, self._in_channels_last(case))
         if case.rank == 3 and case.whole:
             return declared
         half, terms = case.dtype in _layout.HALVES, adaptive_avg_pool.terms(case, pass_)
@@ -81,7 +81,7 @@ class AdaptivePools(TorchArrays):
         return _maxima(case, x, return_indices=True)[1]
 
 
-def _cuda_averages(case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -> Numerics:
+def _cuda_averages(case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics, channels_last: bool) -> Numerics:
     """Declare what a GPU rounds on the way (AdaptiveAveragePooling.cu, and AdaptiveAveragePooling3d.cu).
 
     In channels_last memory the reciprocals of a window's sizes, their product and its product with a gradient are
@@ -89,11 +89,13 @@ def _cuda_averages(case: AdaptiveAvgPoolCase, pass_: Pass, declared: Numerics) -
     """
     if case.dtype not in _layout.HALVES or case.whole:
         return declared
-    if not pass_.gradient:
-        note = f"torch multiplies by a reciprocal rounded to {case.dtype} in channels_last memory"
-        return declared if case.rank == 3 else _layout.narrowed(declared, case, 1, note)
-    note = f"torch divides the gradients of windows and adds them up in {case.dtype}"
-    return _layout.narrowed(declared, case, 4 + adaptive_avg_pool.terms(case, pass_), note)
+    if pass_.gradient:
+        note = f"torch divides the gradients of windows and adds them up in {case.dtype}"
+        return _layout.narrowed(declared, case, 4 + adaptive_avg_pool.terms(case, pass_), note)
+    if case.rank == 3 or not channels_last:
+        return declared
+    note = f"torch multiplies by a reciprocal rounded to {case.dtype} in channels_last memory"
+    return _layout.narrowed(declared, case, 1, note)
 
 
 def _maxima(case: AdaptiveMaxPoolCase, x: Native, return_indices: bool) -> Native:

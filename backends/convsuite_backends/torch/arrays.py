@@ -61,6 +61,10 @@ class TorchArrays(Framework):
         usual = super().numerics(case, pass_)
         return replace(usual, tf32=self._tensor_cores(case, pass_) and torch.backends.cudnn.allow_tf32)
 
+    def _in_channels_last(self, case: Case) -> bool:
+        """Tell whether the input lies in memory as channels_last."""
+        return case.operands[0].memory_format == "channels_last"
+
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a tensor whose elements lie in memory as the operand asks."""
         return laid_out(self._tensor(array, case), operand.memory_format)

@@ -45,6 +45,9 @@ class TorchChannelsLast(Torch):
         said = "torch's channels_last memory format is for 4-D and 5-D tensors"
         return said if case.rank == 1 else super().lack(case)
 
+    def _in_channels_last(self, case: Case) -> bool:
+        return case.operands[0].memory_format in ("contiguous", "channels_last")
+
     def to_native(self, array: Array, operand: Operand, case: Case) -> Native:
         """Return a channels_last tensor, unless the operand itself asks for another format."""
         tensor = super().to_native(array, operand, case)
