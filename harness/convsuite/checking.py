@@ -144,7 +144,7 @@ def _recorded(session: _Session, workdir: Path) -> str:
 def _plan(request: Request) -> _Plan:
     entries = choose(request.backends, request.all_variants)
     if request.junit is not None:
-        check_junit(request.junit)
+        check_junit(request.junit, request.db)
     suite, cases = casefile.selected(request.folders, request.selectors, request.level)
     run.contradictions(cases)
     own = known_folders(request.folders)

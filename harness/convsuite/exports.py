@@ -11,6 +11,7 @@ import msgspec
 
 from convsuite.case import FINDINGS, Outcome, Status
 from convsuite.errors import StoreError
+from convsuite.store import is_database
 
 if TYPE_CHECKING:
     from sqlite3 import Row
@@ -54,11 +55,13 @@ def json_summary(tally: Tally, run: int, state: str) -> str:
     return msgspec.json.encode({"summary": summary, "agreement": pairs}).decode()
 
 
-def check_junit(path: Path) -> None:
+def check_junit(path: Path, db: Path) -> None:
     """Raise StoreError where the JUnit file has no place: better before a run than after it."""
     if path.is_dir() or not path.parent.is_dir():
         why = "is a directory" if path.is_dir() else f"there is no folder {path.parent}"
         raise StoreError(f"{path}: the JUnit file cannot be written: {why}")
+    if path.absolute() == db.absolute() or is_database(path):
+        raise StoreError(f"{path}: is a database, and left as it is; name another file with --junit")
 
 
 def write_junit(store: Store, run: int, path: Path) -> None:

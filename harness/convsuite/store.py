@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 5
 _APPLICATION = 0x636F6E76  # "conv"
+_MAGIC = b"SQLite format 3\0"
 _WAIT_S = 10.0  # for another process that writes
 
 _SCHEMA = """
@@ -193,6 +194,17 @@ def read_store(path: Path) -> Store:
                 )
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=_WAIT_S)
         return Store(path, _checked(path, connection, _stand_in))
+
+
+def is_database(path: Path) -> bool:
+    """Return whether a file is an SQLite database, which nothing but a store may write over."""
+    try:
+        if not path.is_file():  # a pipe would wait for its other end
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def _checked(

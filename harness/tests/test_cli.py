@@ -394,6 +394,10 @@ class TestUsage:
         assert "the JUnit file cannot be written: there is no folder" in said
         assert not (tmp_path / "convsuite.db").exists()
 
+    def test_a_junit_file_is_never_the_database(self, cases: Path, tmp_path: Path) -> None:
+        said = refused("check", "--cases", cases, "--db", tmp_path / "r.db", "--junit", tmp_path / "r.db")
+        assert "r.db: is a database, and left as it is; name another file with --junit" in said
+
     def test_ctrl_c_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def stopped(*_: object) -> None:
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from convsuite.changes import COUNTED_ONLY, Changes, Kind, changes
 from convsuite.diff import described
 from convsuite.errors import ConvsuiteError
 from convsuite.exports import junit_to
-from convsuite.store import read_store
+from convsuite.store import is_database, read_store
 from convsuite_reports import frames, gathered, runinfo
 from convsuite_reports.marks import FOUND, RIGHT, Mark
 from convsuite_reports.needed import needed
@@ -33,6 +33,8 @@ _BATCH = 20_000  # rows of a Parquet file's group
 
 def run_export(form: str, db: Path, out: Path | None, run: int | None) -> None:
     """Write a run in some form to a file, or to standard output. Raise ConvsuiteError where it cannot be."""
+    if out is not None and is_database(out):
+        raise ConvsuiteError(f"{out}: is a database, and left as it is; name another file with -o")
     with closing(read_store(db)) as store:
         number = runinfo.chosen(store, run)
         if form == "parquet":

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from convsuite.errors import ConvsuiteError
+from convsuite.store import is_database
 from convsuite_reports.needed import needed
 from convsuite_reports.runinfo import Run
 
@@ -104,6 +105,8 @@ class SingleFile:
         if self.path.is_dir() or not self.path.absolute().parent.is_dir():
             why = "is a folder" if self.path.is_dir() else f"there is no folder {self.path.parent}"
             raise ConvsuiteError(f"{self.path}: {why}; name a file with -o")
+        if is_database(self.path):
+            raise ConvsuiteError(f"{self.path}: is a database, and left as it is; name another file with -o")
 
     def link(self, page: str) -> Link:
         """Return what makes addresses within the file."""

@@ -103,3 +103,11 @@ def test_a_file_that_cannot_be_written(database, tmp_path):
     words = ["export", "csv", "--db", str(database.path), "-o", str(tmp_path / "no" / "o.csv")]
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, "cannot be written" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "badge"])
+def test_a_database_is_never_written_over(database, form):
+    before = database.path.read_bytes()
+    result = CliRunner().invoke(main, ["export", form, "--db", str(database.path), "-o", str(database.path)])
+    assert (result.exit_code, "is a database, and left as it is" in result.output) == (2, True)
+    assert database.path.read_bytes() == before

@@ -205,6 +205,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(database, tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_database_is_not_written_over_by_a_report(database):
+    before = database.path.read_bytes()
+    result = invoke("report", "--single-file", "--db", database.path, "-o", database.path)
+    assert (result.exit_code, "is a database, and left as it is" in result.output) == (2, True)
+    assert database.path.read_bytes() == before
+
+
 def test_without_jinja_one_sentence_says_what_to_install(database, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     result = invoke("report", "--db", database.path, "-o", tmp_path / "s")
