@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from convsuite.changes import Changes, Kind, changes
 from convsuite.diff import described
+from convsuite.errors import ConvsuiteError
 from convsuite.store import read_store
 from convsuite_reports.needed import needed
 
@@ -44,7 +45,7 @@ def run_report(request: Request) -> Path:
     from convsuite_reports import gathered as walk
     from convsuite_reports import runinfo
 
-    with closing(read_store(request.db)) as store:
+    with closing(read_store(request.db)) as store, _told(request):
         run = runinfo.run_of(store, runinfo.chosen(store, request.run))
         site = _site(request, run)
         site.prepare()
@@ -57,6 +58,17 @@ def run_report(request: Request) -> Path:
         _add_findings(site, store, run, gathered, request.folders)
         _add_performance(site, store, run, request.db)
         return site.close()
+
+
+@contextmanager
+def _told(request: Request) -> Iterator[None]:
+    """Say in a sentence where nothing can be written."""
+    try:
+        yield
+    except OSError as error:
+        out = request.out or (FILE if request.single_file else FOLDER)
+        name = error.filename or out
+        raise ConvsuiteError(f"{name}: cannot be written: {error.strerror}; name another place with -o") from None
 
 
 def _site(request: Request, run: Run) -> Site:

@@ -212,6 +212,14 @@ def test_a_database_is_not_written_over_by_a_report(database):
     assert database.path.read_bytes() == before
 
 
+@pytest.mark.parametrize("words", [("-o", "file/site"), ("--single-file", "-o", "x" * 300 + ".html")])
+def test_a_place_where_nothing_can_be_written_is_told(database, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    result = invoke("report", "--db", database.path, *words)
+    assert (result.exit_code, "cannot be written" in result.output) == (2, True), result.output
+
+
 def test_without_jinja_one_sentence_says_what_to_install(database, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     result = invoke("report", "--db", database.path, "-o", tmp_path / "s")
