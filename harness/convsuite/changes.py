@@ -121,7 +121,7 @@ class Changes:
         """What may explain them: (name, before, after) of all that differs."""
         was, now = self.before.about, self.after.about
         names = [*was, *(name for name in now if name not in was)]
-        return [(n, was.get(n, "–"), now.get(n, "–")) for n in names if was.get(n) != now.get(n)]
+        return [(n, was.get(n) or "–", now.get(n) or "–") for n in names if was.get(n) != now.get(n)]
 
 
 def between(before: str, after: str, db: Path) -> Changes:
@@ -132,6 +132,8 @@ def between(before: str, after: str, db: Path) -> Changes:
             path, name = runs.split(text, db)
             store = stack.enter_context(closing(read_store(path)))
             known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
+            if name == "last":  # the newest check, as of `convsuite report`; a bench where there is none
+                known = [int(row[0]) for row in store.rows(runs.CHECKS)] or known
             number = runs.number(name, known, path, "check", "outcomes", "`convsuite check` makes one")
             sides.append((store, number, f"run {number}" if path == db else f"{path}:{number}"))
         return changes(sides[0], sides[1])

@@ -57,4 +57,6 @@ def described(change: Change) -> str:
     text = f"{found.case_id} [{found.pass_}] on {found.backend}: "
     if was is not None and change.after is not None and was.status != found.status:
         text += f"{was.status} → "
+    elif was is None and change.kind is Kind.BEGAN:  # nobody knows what it did before
+        text += "not in the first → "
     return text + found.status + (f": {found.message}" if found.message else "")

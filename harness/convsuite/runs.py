@@ -8,6 +8,8 @@ from pathlib import Path
 from convsuite.errors import StoreError
 
 WITH_OUTCOMES = "SELECT id FROM run WHERE EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id) ORDER BY id"
+CHECKS = """SELECT id FROM run WHERE EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id)
+    AND NOT EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id) ORDER BY id"""  # a bench has outcomes, too
 WITH_TIMES = "SELECT id FROM run WHERE EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id) ORDER BY id"
 
 

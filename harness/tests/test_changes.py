@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from convsuite.case import Outcome, Pass, Status, Support
-from convsuite.changes import Found, Kind, between, kind_of, merged
+from convsuite.changes import Changes, Found, Kind, Side, between, kind_of, merged
 from convsuite.cli import main
 from convsuite.environment import Environment
 from convsuite.errors import StoreError
@@ -94,6 +94,18 @@ def test_the_command_tells_what_began_and_what_may_explain_it(tmp_path: Path) ->
     assert "torch differs: torch 2.13.0 → torch 3" in result.output
     assert "conv/a/b [forward] on torch: passed → crash: died <b>" in result.output
     assert "2 checks in both: 1 began to fail, 1 ceased to fail" in result.output
+
+
+def test_a_failing_check_that_the_first_run_did_not_have_is_said_to_be_new(tmp_path: Path) -> None:
+    run(tmp_path / "r.db", OUTCOME)
+    run(tmp_path / "r.db", replace(OUTCOME, case_id="conv/a/c", status=Status.CRASH, message="died"))
+    result = CliRunner().invoke(main, ["diff", "1", "2", "--db", str(tmp_path / "r.db")])
+    assert "conv/a/c [forward] on torch: not in the first → crash: died" in result.output.replace("\n", " ")
+
+
+def test_what_is_not_known_of_a_run_is_a_dash() -> None:
+    one, other = (Side(name="run", started="", about={"cases_revision": word}) for word in ("0123", ""))
+    assert Changes(one, other).about == [("cases_revision", "0123", "–")]
 
 
 def test_the_same_run_has_no_difference(tmp_path: Path) -> None:

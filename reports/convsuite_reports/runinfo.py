@@ -12,10 +12,6 @@ from convsuite.errors import StoreError
 if TYPE_CHECKING:
     from convsuite.store import Store
 
-_CHECKS = (
-    f"{runs.WITH_OUTCOMES[: -len(' ORDER BY id')]} AND NOT EXISTS (SELECT 1 FROM timing WHERE timing.run = run.id)"
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
@@ -61,7 +57,7 @@ def chosen(store: Store, number: int | None) -> int:
     known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
     if number is not None:
         return runs.number(str(number), known, store.path, "check", "outcomes", "`convsuite check` makes one")
-    checks = [int(row[0]) for row in store.rows(f"{_CHECKS} ORDER BY id")]
+    checks = [int(row[0]) for row in store.rows(runs.CHECKS)]
     if not known:
         raise StoreError(f"{store.path}: no run in it has outcomes: `convsuite check` makes one")
     return (checks or known)[-1]
@@ -69,13 +65,13 @@ def chosen(store: Store, number: int | None) -> int:
 
 def before(store: Store, number: int) -> int | None:
     """Return the check before a run, which it is compared with; None where there is none."""
-    earlier = [int(row[0]) for row in store.rows(f"{_CHECKS} AND id < ? ORDER BY id", (number,))]
+    earlier = [one for one in checks(store, most=10**9) if one < number]
     return earlier[-1] if earlier else None
 
 
 def checks(store: Store, most: int) -> list[int]:
     """Return the newest checks, oldest first."""
-    return [int(row[0]) for row in store.rows(f"{_CHECKS} ORDER BY id")][-most:]
+    return [int(row[0]) for row in store.rows(runs.CHECKS)][-most:]
 
 
 def newest_bench(store: Store, number: int) -> int | None:

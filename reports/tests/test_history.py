@@ -43,6 +43,14 @@ def levels(drawn) -> list[float]:
     return [float(re.search(r"([\d.]+) × the first", text).group(1)) for text in titles(drawn, "path", "mark")]
 
 
+def test_the_last_run_of_a_diff_is_the_newest_check_and_no_bench(make, shipped):
+    make.check(make.outcome(FIRST, "torch"))
+    make.check(make.outcome(FIRST, "torch", Status.CRASH, message="died"))
+    make.bench({"torch": [2e-3]}, shipped("conv/bench_smoke/resnet_3x3"))
+    result = CliRunner().invoke(main, ["diff", "1", "last", "--db", str(make.path)])
+    assert (result.exit_code, "1 check in both: 1 began to fail" in result.output) == (3, True), result.output
+
+
 def test_each_run_is_summed_up_by_backend(make):
     make.check(make.outcome(FIRST, "torch"), make.outcome(SECOND, "torch", Status.KNOWN_FAILURE, known="lost"))
     make.check(make.outcome(FIRST, "torch", Status.CRASH, message="died"), make.outcome(SECOND, "torch"),
