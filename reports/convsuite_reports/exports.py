@@ -91,6 +91,8 @@ def _to_markdown(file: TextIO, store: Store, run: int) -> None:
     """Write what a build's summary page shows: verdict, a line for each backend, findings, and what changed."""
     found = _gathered(store, run)
     file.write(f"## {verdict(found)}\n\n{more(found)}\n\n")
+    state = runinfo.run_of(store, run).state
+    file.write("" if state == "finished" else f"**This run was not finished: {plain(state)}.**\n\n")
     columns = ("checks", "right", "unsupported", "known failures", "findings")
     file.write(f"| backend | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}\n")
     for name in found.backends:
@@ -136,6 +138,8 @@ def _to_badge(file: TextIO, store: Store, run: int) -> None:
     right = sum(found.total()[mark] for mark in RIGHT)
     many = f"{found.all_found:,} finding{'' if found.all_found == 1 else 's'}"
     words, colour = (many, "#b3261e") if found.all_found else (f"{right:,} right", "#1b6b4a")
+    if not found.all_found and runinfo.run_of(store, run).state != "finished":
+        words, colour = f"not finished, {words}", "#5a616b"
     file.write(badge("convsuite", words, colour))
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from contextlib import closing
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from convsuite.case import Status
 from convsuite.cli import main
+from convsuite.store import open_store
 from convsuite_reports import outcomes
 from convsuite_reports.exports import plain
 
@@ -111,3 +113,12 @@ def test_a_database_is_never_written_over(database, form):
     result = CliRunner().invoke(main, ["export", form, "--db", str(database.path), "-o", str(database.path)])
     assert (result.exit_code, "is a database, and left as it is" in result.output) == (2, True)
     assert database.path.read_bytes() == before
+
+
+def test_a_run_that_was_not_finished_is_no_good_news(make):
+    make.check(make.outcome("conv/a/x", "torch"))
+    assert "not finished" not in export(make, "markdown") + export(make, "badge")
+    with closing(open_store(make.path)) as store:
+        store.finish(1, "interrupted")
+    assert "\n**This run was not finished: interrupted.**\n" in export(make, "markdown")
+    assert ElementTree.fromstring(export(make, "badge")).get("aria-label") == "convsuite: not finished, 1 right"
