@@ -395,3 +395,10 @@ def test_the_engine_does_not_import_the_reference():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(TypeError, match="operands must be NumPy arrays, not builtins"):
+        conv(X.tolist(), K)
+    with pytest.raises(TypeError, match="operands must be NumPy arrays, not builtins"):
+        conv(X, K.tolist())

@@ -202,3 +202,7 @@ def test_a_kept_weight_in_parts(name, monkeypatch):
     assert layer(x, out=out) is out
     assert layer._kept
     np.testing.assert_allclose(out, due, atol=2e-5 * np.abs(due).max())
+
+
+def test_is_shown_without_its_weight():
+    assert "array" not in repr(prepare(drawn(6, 4, 3, 3), drawn(6), stride=2))

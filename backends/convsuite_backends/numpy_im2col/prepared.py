@@ -32,12 +32,13 @@ _ALGORITHMS: dict[str, Algorithm | None] = {"im2col": None, "winograd": winograd
 class Prepared:
     """What `prepare` returns: `y = prepared(x)`, as often as you like, from several threads if you like."""
 
-    weight: Values  # as it was given, a copy
-    bias: Values | None
+    weight: Values = field(repr=False)  # as it was given, a copy
+    bias: Values | None = field(repr=False)
     options: dict[str, Any]  # of the geometry: stride, dilation, padding, padding_mode, groups, flip
     _algorithm: Algorithm | None
-    _taps: Values  # in the order in which windows meet them, in the dtype of the sums
-    _kept: dict[Any, Weights] = field(default_factory=dict)  # transformed; for each size of tile that inputs asked for
+    _taps: Values = field(repr=False)  # in the order in which windows meet them, in the dtype of the sums
+    # transformed; for each size of tile that inputs asked for
+    _kept: dict[Any, Weights] = field(default_factory=dict, repr=False)
 
     @np.errstate(all="ignore")
     def __call__(self, x: Values, *, out: Values | None = None) -> Values:

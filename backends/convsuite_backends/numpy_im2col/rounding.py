@@ -18,6 +18,9 @@ _ACCUMULATORS = {np.dtype(order + np.dtype(k).str[1:]): np.dtype(v) for k, v in 
 
 def accumulator(*operands: Values | None) -> np.dtype[Any]:
     """Return the dtype in which these operands' products are summed. Raise TypeError where there is none."""
+    for a in operands:
+        if a is not None and not isinstance(a, np.ndarray):
+            raise TypeError(f"operands must be NumPy arrays, not {type(a).__module__}.{type(a).__qualname__}")
     first, *others = [a.dtype for a in operands if a is not None]
     if any(other != first for other in others):
         raise TypeError(f"operands must have one dtype, not {', '.join(d.name for d in (first, *others))}")
