@@ -43,3 +43,14 @@ def test_what_does_not_fit_is_refused(name):
         CALLS[name](out=due[:1])
     with pytest.raises(TypeError, match="out must have x's dtype float32, not float64"):
         CALLS[name](out=due.astype(np.float64))
+    same = np.lib.stride_tricks.as_strided(X, due.shape, [min(s, 4) for s in X.strides])
+    with pytest.raises(ValueError, match="out must have no memory of an operand"):
+        CALLS[name](out=same)
+
+
+def test_beside_an_operand_in_the_same_memory():
+    both = np.zeros((1, 2, 8, 8, 2), np.float32)
+    x, out = both[..., 0], both[..., 1]
+    x[...] = 1
+    assert max_pool(x, kernel=3, stride=1, padding=1, out=out) is out
+    assert (both == 1).all()

@@ -45,6 +45,9 @@ def run_report(request: Request) -> Path:
     from convsuite_reports import gathered as walk
     from convsuite_reports import runinfo
 
+    for folder in request.folders:
+        if not folder.exists():
+            raise ConvsuiteError(f"{folder}: no such file or folder of cases")
     with closing(read_store(request.db)) as store, _told(request):
         run = runinfo.run_of(store, runinfo.chosen(store, request.run))
         site = _site(request, run)

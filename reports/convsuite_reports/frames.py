@@ -1,5 +1,7 @@
 """Results as pandas DataFrames, for notebooks. They are read, never written, and a column's unit is in its name.
 
+A run is a number, or `last`; without one a frame has all runs. StoreError is raised where there is no such run.
+
 >>> from convsuite_reports import outcomes
 >>> df = outcomes("convsuite.db", run=3)
 >>> df[df.status == "passed"].groupby(["backend", "dtype"], observed=True).error_units.max()
@@ -14,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convsuite import runs
 from convsuite.bench import rows
 from convsuite.bench.machine import Peaks
 from convsuite.bench.records import suite_of
@@ -52,7 +55,7 @@ _AGREEMENT_ROWS = """SELECT *, CAST(identical AS REAL) / compared AS identical_s
     ORDER BY run, operation, pass, left, right"""
 
 
-def outcomes(db: str | Path, run: int | None = None) -> pd.DataFrame:
+def outcomes(db: str | Path, run: int | str | None = None) -> pd.DataFrame:
     """Return a row for each pass of each case on each backend, of one run or of all.
 
     The columns are those of the table `outcome` (docs/judging.md) and `terms`, K: how many products one element sums;
@@ -62,7 +65,7 @@ def outcomes(db: str | Path, run: int | None = None) -> pd.DataFrame:
         return _frame(OUTCOMES, _rows(store, OUTCOME_ROWS, run, OUTCOMES))
 
 
-def agreement(db: str | Path, run: int | None = None) -> pd.DataFrame:
+def agreement(db: str | Path, run: int | str | None = None) -> pd.DataFrame:
     """Return a row for each pair of backends (`left`, `right`) by operation and pass, of one run or of all.
 
     `compared` pairs of right answers, `identical` of them bit for bit, `identical_share` that as a share, `max_units`
@@ -72,7 +75,7 @@ def agreement(db: str | Path, run: int | None = None) -> pd.DataFrame:
         return _frame(_AGREEMENT, _rows(store, _AGREEMENT_ROWS, run, _AGREEMENT))
 
 
-def timings(db: str | Path, run: int | None = None) -> pd.DataFrame:
+def timings(db: str | Path, run: int | str | None = None) -> pd.DataFrame:
     """Return a row for each time (a pass of a case on a backend with so many threads in a mode), of one run or of all.
 
     `median_s` is the median of the processes' medians, in seconds a call, `low_s` to `high_s` its 95 % interval
@@ -91,17 +94,21 @@ def _frame(columns: Mapping[str, str], found: list[tuple[Any, ...]]) -> pd.DataF
     return frame.astype(dict(columns))
 
 
-def _rows(store: Store, query: str, run: int | None, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    where, values = ("1", ()) if run is None else ("run = ?", (run,))
+def _rows(store: Store, query: str, run: int | str | None, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    where, values = "1", tuple[int, ...]()
+    if run is not None:
+        known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
+        where, values = "run = ?", (runs.number(str(run), known, store.path, "check", "outcomes", "all with run=None"),)
     return [tuple(row[name] for name in columns) for row in store.rows(query.format(where), values)]
 
 
-def _times(store: Store, run: int | None) -> Iterator[tuple[Any, ...]]:
-    known = [int(row[0]) for row in store.rows("SELECT DISTINCT run FROM timing ORDER BY run")]
+def _times(store: Store, run: int | str | None) -> Iterator[tuple[Any, ...]]:
+    known = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
+    if run is not None:
+        known = [runs.number(str(run), known, store.path, "bench", "times", "all with run=None")]
     for number in known:
-        if run in (None, number):
-            for row in times_of(store, number).rows(base=""):
-                yield _time(number, row)
+        for row in times_of(store, number).rows(base=""):
+            yield _time(number, row)
 
 
 def times_of(store: Store, run: int) -> Times:

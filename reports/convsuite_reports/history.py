@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from convsuite import runs
@@ -61,12 +60,19 @@ def history_of(store: Store, latest: Changes | None) -> History:
     return History(
         entries=tuple(reversed(entries)),
         backends=tuple(sorted({name for entry in entries for name in entry.units})),
-        changes=tuple(_between(store, a, b, latest) for a, b in reversed(list(pairwise(told))[-_COMPARED:])),
+        changes=tuple(_changes(store, told, latest)),
         outcomes=trends.outcomes_over(those, sums) if again else (),
         errors=trends.errors_over(those, sums, trends.shares_of(store, drawn)) if again else (),
         speeds=speeds_over(store, _benches(store)),
         hidden=len(every) - len(told),
     )
+
+
+def _changes(store: Store, told: Sequence[int], latest: Changes | None) -> Iterator[Changes]:
+    """Yield what the newest checks changed, each beside the newest one before it that has some of its checks."""
+    for number in reversed(told[-_COMPARED:]):
+        if (before := runinfo.before(store, number)) is not None:
+            yield _between(store, before, number, latest)
 
 
 def _between(store: Store, before: int, after: int, latest: Changes | None) -> Changes:

@@ -49,6 +49,10 @@ class Run:
         return self.started[:16].replace("T", " ")
 
 
+_SHARED = """SELECT 1 FROM outcome AS here WHERE run = ? AND EXISTS (SELECT 1 FROM outcome AS there WHERE there.run = ?
+    AND there.case_id = here.case_id AND there.pass = here.pass AND there.backend = here.backend) LIMIT 1"""
+
+
 def chosen(store: Store, number: int | None) -> int:
     """Return the run that a report is about: the one asked for, else the newest check, else the newest with outcomes.
 
@@ -64,9 +68,9 @@ def chosen(store: Store, number: int | None) -> int:
 
 
 def before(store: Store, number: int) -> int | None:
-    """Return the check before a run, which it is compared with; None where there is none."""
+    """Return the newest check before a run that has some of its checks, to compare with; None where there is none."""
     earlier = [one for one in checks(store, most=10**9) if one < number]
-    return earlier[-1] if earlier else None
+    return next((one for one in reversed(earlier) if any(store.rows(_SHARED, (number, one)))), None)
 
 
 def checks(store: Store, most: int) -> list[int]:

@@ -119,10 +119,13 @@ def errors_over(
     names = sorted({name for _, name in shares})
 
     def points(name: str, of: Callable[[Share], float]) -> Iterator[Point]:
+        comparable = True
         for at, run in enumerate(runs):
             if share := shares.get((run.number, name)):
                 told = f"{name}, run {run.number}, {run.when}: {of(share):.3g} of the proven bound"
-                yield Point(at=at, y=of(share), label=told, faint=_is_of_others(name, run, sums))
+                others = _is_of_others(name, run, sums)
+                yield Point(at=at, y=of(share), label=told, faint=others, apart=others or not comparable)
+                comparable = not others
 
     def lines(of: Callable[[Share], float]) -> list[Line]:
         return [Line(name=n, number=i, points=tuple(points(n, of))) for i, n in enumerate(names)]

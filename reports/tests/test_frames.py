@@ -38,7 +38,12 @@ def test_one_run_or_all(make):
     for _ in range(2):
         make.check(make.outcome(CASE, "torch"))
     assert outcomes(make.path).run.tolist() == [1, 2]
-    assert outcomes(str(make.path), run=2).run.tolist() == [2]
+    assert outcomes(str(make.path), run=2).run.tolist() == outcomes(make.path, run="last").run.tolist() == [2]
+    for frame in (outcomes, agreement):
+        with pytest.raises(StoreError, match="no check is run '3'; it has outcomes of run 1, 2"):
+            frame(make.path, run=3)
+    with pytest.raises(StoreError, match="no bench is run '1'; no run in it has times"):
+        timings(make.path, run=1)
 
 
 def test_agreement_has_the_share(make):

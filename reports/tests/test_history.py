@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from convsuite.case import Pass, Status
 from convsuite.cli import main
 from convsuite.store import read_store
-from convsuite_reports import history, overtime, speeds, trends
+from convsuite_reports import history, overtime, runinfo, speeds, trends
 from convsuite_reports.marks import Mark
 from convsuite_reports.overtime import Chart, Lane, Line, Point
 
@@ -49,6 +49,28 @@ def test_the_last_run_of_a_diff_is_the_newest_check_and_no_bench(make, shipped):
     make.bench({"torch": [2e-3]}, shipped("conv/bench_smoke/resnet_3x3"))
     result = CliRunner().invoke(main, ["diff", "1", "last", "--db", str(make.path)])
     assert (result.exit_code, "1 check in both: 1 began to fail" in result.output) == (3, True), result.output
+
+
+def test_a_check_is_compared_with_the_newest_before_it_that_has_some_of_its_checks(make):
+    make.check(make.outcome(FIRST, "torch"))
+    make.check(make.outcome(SECOND, "torch"))
+    make.check(make.outcome(FIRST, "torch", Status.CRASH, message="died"), make.outcome(FIRST, "jax"))
+    with closing(read_store(make.path)) as store:
+        assert [runinfo.before(store, run) for run in (1, 2, 3)] == [None, None, 1]
+    found = told(make).changes
+    assert [(c.before.name, c.after.name) for c in found] == [("run 1", "run 3")]
+
+
+def test_errors_of_other_cases_are_not_joined(make):
+    for names in ((FIRST,), (FIRST, SECOND), (FIRST, SECOND), (FIRST,), (FIRST, SECOND)):
+        make.check(*(make.outcome(name, "torch", **verdict_of(make, 0.5)) for name in names))
+    (largest, _) = told(make).errors
+    faint = titles(largest.drawn, "path", "faint")
+    joined = [
+        e.get("d") for e in ElementTree.fromstring(largest.drawn).iter("path") if "joined" in (e.get("class") or "")
+    ]
+    assert len(faint) == 2
+    assert len(joined) == 1  # from the second to the third
 
 
 def test_each_run_is_summed_up_by_backend(make):

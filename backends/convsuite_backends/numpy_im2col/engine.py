@@ -86,7 +86,7 @@ def conv(
         flip=flip,
     )
     shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-    return forward(x, weight, shift, g, total, room(out, g.out_shape, x.dtype))
+    return forward(x, weight, shift, g, total, room(out, g.out_shape, x.dtype, x, weight, bias))
 
 
 @np.errstate(all="ignore")

@@ -70,12 +70,21 @@ def geometry(
     flip: bool,
 ) -> Geometry:
     """Return the geometry of operands of these shapes. Raise ValueError, with the numbers, where there is none."""
-    return _geometry(x, weight, bias, *map(_key, (stride, dilation, padding)), padding_mode, index(groups), flip)
+    keys = _key("stride", stride), _key("dilation", dilation), _key("padding", padding)
+    return _geometry(x, weight, bias, *keys, padding_mode, _whole("groups", groups), flip)
 
 
-def _key(value: Any) -> Any:
+def _key(name: str, value: Any) -> Any:
     """Return a size or pads as what a cache can find, of integers alone: to a cache 1.0 is 1."""
-    return tuple(map(_key, value)) if isinstance(value, list | tuple) else index(value)
+    return tuple(_key(name, each) for each in value) if isinstance(value, list | tuple) else _whole(name, value)
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a whole number. Raise TypeError, with the argument's name, where it is none."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be of whole numbers, not {value!r}") from None
 
 
 @lru_cache(256)  # a small problem's geometry takes as long as its convolution
@@ -171,7 +180,8 @@ def _check_padding(g: Geometry) -> None:
 
 def per_axis(name: str, value: Size, rank: int) -> tuple[int, ...]:
     """Return one number per axis."""
-    values = tuple(map(index, value)) if isinstance(value, Sequence) else (index(value),) * rank
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    values = tuple(_whole(name, each) for each in value) if several else (_whole(name, value),) * rank  # type: ignore[union-attr]
     if len(values) != rank:
         raise ValueError(f"{name} has {len(values)} numbers for {rank} spatial axes")
     return values
@@ -190,7 +200,9 @@ def per_axis_pads(padding: Pads, rank: int) -> tuple[tuple[int, int], ...]:
     axes = tuple(padding) if isinstance(padding, Sequence) else (padding,) * rank
     if len(axes) != rank:
         raise ValueError(f"padding has {len(axes)} entries for {rank} spatial axes")
-    pairs = [tuple(map(index, axis)) if isinstance(axis, Sequence) else (index(axis),) * 2 for axis in axes]
+    pairs = [
+        _key("padding", axis) if isinstance(axis, list | tuple) else (_whole("padding", axis),) * 2 for axis in axes
+    ]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must be (low, high) on each axis, not {padding}")
     return tuple((low, high) for low, high in pairs)

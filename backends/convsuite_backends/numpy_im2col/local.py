@@ -66,7 +66,7 @@ def local_conv(
     g = _geometry(x.shape, weight.shape, stride, dilation, padding)
     if bias is not None and bias.shape != g.out_shape[1:]:
         raise ValueError(f"bias must have shape {g.out_shape[1:]}, one value per output, not {bias.shape}")
-    y, matrix = room(out, g.out_shape, x.dtype), _matrix(weight, g, total)
+    y, matrix = room(out, g.out_shape, x.dtype, x, weight, bias), _matrix(weight, g, total)
     shift = np.zeros(y.shape[1:], total) if bias is None else bias.astype(total)
     with workspace().block() as held:
         lowered = Columns(x, g, total, held)

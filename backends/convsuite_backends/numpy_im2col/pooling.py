@@ -159,7 +159,7 @@ def lp_pool(
     p = _power(power)
     floating(x)
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
-    into = room(out, out_shape(x.shape, axes), x.dtype)
+    into = room(out, out_shape(x.shape, axes), x.dtype, x)
     return by_blocks(lambda part: _norms(part, p, axes, absolute), into, x)
 
 
@@ -204,7 +204,7 @@ def maxima(x: Values, axes: Axes, nan: str, out: Values | None = None) -> Values
     ignore = _ignores(nan)
     return by_blocks(
         lambda part: window_max(_without_nan(part) if ignore else part, axes),
-        room(out, out_shape(x.shape, axes), x.dtype),
+        room(out, out_shape(x.shape, axes), x.dtype, x),
         x,
     )
 
@@ -244,7 +244,7 @@ def means(x: Values, axes: Axes, counts: Values, out: Values | None = None) -> V
     total = floating(x)
     return by_blocks(
         lambda part: np.divide(window_sum(part, axes, total), counts, dtype=np.float64),
-        room(out, out_shape(x.shape, axes), x.dtype),
+        room(out, out_shape(x.shape, axes), x.dtype, x),
         x,
     )
 

@@ -50,7 +50,7 @@ class Prepared:
         bias = self.bias
         g = geometry(x.shape, self.weight.shape, None if bias is None else bias.shape, **self.options)
         shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-        y = room(out, g.out_shape, x.dtype)
+        y = room(out, g.out_shape, x.dtype, x)
         if self._algorithm is not None and total.kind == x.dtype.kind == "f":
             how = self._algorithm.plan(g, total.itemsize)
             if how is not None and self._algorithm.convolve(x, self._ready(how, g, total), shift, g, how, total, y):

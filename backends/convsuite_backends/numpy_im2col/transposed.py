@@ -87,7 +87,7 @@ def conv_transpose(
         groups=groups, flip=flip,
     )  # fmt: skip
     check_bias(None if bias is None else bias.shape, g.groups * g.c_in)
-    into = None if out is None else room(out, (g.batch, g.groups * g.c_in, *g.sizes), x.dtype)
+    into = None if out is None else room(out, (g.batch, g.groups * g.c_in, *g.sizes), x.dtype, x, weight, bias)
     y = input_gradient(weight, x, g, total)
     if bias is not None:
         y += bias.astype(total).reshape(-1, *(1,) * len(g.sizes))
