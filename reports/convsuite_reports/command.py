@@ -75,12 +75,12 @@ def _told(request: Request) -> Iterator[None]:
 
 
 def _site(request: Request, run: Run) -> Site:
-    from convsuite_reports.marks import Mark, State
+    from convsuite_reports.marks import FOUND, Mark, State
     from convsuite_reports.site import Folder, SingleFile
 
     shared: dict[str, Any] = {
         "version": version("convsuite"), "kinds": list(Kind), "described": described, "states": list(State),
-        "marks": list(Mark), "words": {str(mark): mark.words for mark in Mark}, "sign_of": _signs,
+        "marks": list(Mark), "found": FOUND, "words": {str(mark): mark.words for mark in Mark}, "sign_of": _signs,
     }  # fmt: skip
     if request.single_file:
         file = request.out or FILE
@@ -178,6 +178,7 @@ class _CasesPage:
     name: str
     backends: tuple[str, ...]
     rows: Sequence[Any]
+    letters: str  # that there are in them
     data: dict[str, Any]
 
 
@@ -195,7 +196,10 @@ def _add_cases(site: Site, file: File) -> None:
         "pages": {f"{case_id} {backend}": link(page_of(case_id, backend)) for case_id, backend in sorted(file.pages)},
         "words": {str(mark): mark.words for mark in Mark},
     }  # fmt: skip
-    page = _CasesPage(operation=file.operation, name=file.name, backends=file.backends, rows=rows, data=data)
+    letters = "".join({letter: None for _, _, letters, _ in file.rows for letter in letters})
+    page = _CasesPage(
+        operation=file.operation, name=file.name, backends=file.backends, rows=rows, letters=letters, data=data
+    )
     site.add(file.page, f"{file.operation} {file.name}", "cases.html", page)
 
 

@@ -83,6 +83,11 @@ class State(StrEnum):
         """By which columns are sorted: the worst first."""
         return list(State).index(self)
 
+    @property
+    def sought(self) -> str:
+        """The marks that a reader of a bad cell looks for, as the page of its cases filters by them; "" for any."""
+        return {State.WRONG: "".join(FOUND), State.KNOWN: Mark.KNOWN.value}.get(self, "")
+
 
 _SIGNS = {
     State.WRONG: "✕",

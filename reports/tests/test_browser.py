@@ -125,6 +125,11 @@ def test_a_finding_is_two_clicks_from_the_overview(page):
     page.go_back()
     go(page, "matrix")
     shown(page).locator("td.wrong a").first.click()
+    shown(page).locator(".legend", has_text="mismatch: a wrong answer").wait_for()
+    assert shown(page).locator("select[name=mark]").input_value() == "MEXTF"  # those that failed, and no others
+    letters = shown(page).locator(".cases tbody td[class^=m-]")
+    assert letters.count() >= 1
+    assert {letters.nth(i).inner_text() for i in range(letters.count())} <= set("MEXTF")
     shown(page).locator(".cases .m-M a, .cases .m-E a, .cases .m-X a").first.click()
     assert shown(page).get_by_text("See for yourself").first.is_visible()
 

@@ -190,7 +190,7 @@
       columns = told.backends.map((_, i) => i).filter((i) => !b.value || told.backends[i] === b.value);
       fits = told.rows.filter(([id, p, letters]) =>
         (!pass.value || told.passes[p] === pass.value) && words.every((w) => (told.front + id).toLowerCase().includes(w)) &&
-        columns.some((i) => letters[i] !== " " && (!mark.value || letters[i] === mark.value)));
+        columns.some((i) => letters[i] !== " " && (!mark.value || mark.value.includes(letters[i]))));
       head.replaceChildren(made("tr", {}, ...["case", "pass", ...columns.map((i) => told.backends[i])]
         .map((text) => made("th", { scope: "col" }, text))));
       body.replaceChildren();
