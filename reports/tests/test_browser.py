@@ -233,7 +233,7 @@ def test_a_long_list_grows_as_it_is_asked_for_and_is_filtered_whole(page):
     become(cases, 200)
     shown(page).get_by_role("button", name="Show 200 more of 250").click()
     become(cases, 400)
-    page.get_by_label("Find").locator("visible=true").fill("0449")
+    page.get_by_role("searchbox", name="Find").locator("visible=true").fill("0449")
     become(cases, 1)
     shown(page).locator("select[name=mark]").select_option("U")
     become(cases, 0)
