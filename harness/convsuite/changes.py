@@ -131,10 +131,7 @@ def between(before: str, after: str, db: Path) -> Changes:
         for text in (before, after):
             path, name = runs.split(text, db)
             store = stack.enter_context(closing(read_store(path)))
-            known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
-            if name == "last":  # the newest check, as of `convsuite report`; a bench where there is none
-                known = [int(row[0]) for row in store.rows(runs.CHECKS)] or known
-            number = runs.number(name, known, path, "check", "outcomes", "`convsuite check` makes one")
+            number = runs.check(name, store)
             sides.append((store, number, f"run {number}" if path == db else f"{path}:{number}"))
         return changes(sides[0], sides[1])
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convsuite import judge, worker
-from convsuite.case import Agreement, Case, Expected, Level, Outcome, Pass, Status, Support, Verdict
+from convsuite.case import Agreement, Case, Expected, Level, Numerics, Outcome, Pass, Status, Support, Verdict
 from convsuite.dtypes import round_to
 from convsuite.errors import CaseFileError
 from convsuite.evidence import Evidence, evidence_of
@@ -328,20 +328,24 @@ def _by_what_is_declared(work: Work, pass_: Pass, answer: worker.PassAnswer) -> 
     plain = replace(answer.numerics, intermediate=None, intermediate_roundings=None, tf32=False)
     if plain == answer.numerics:
         return False
-    expected, dtype = work.expected(pass_), due_dtype(work.case, pass_, answer.dtype)
-    return judge.judge(answer.array, answer.dtype, expected, dtype, plain).compared > 0
+    return _verdict(work, pass_, answer, answer.array, plain).compared > 0
 
 
 def _judged(work: Work, pass_: Pass, answer: worker.PassAnswer) -> Verdict:
     """Judge the first answer, and the second where it differs: right once is not right."""
     assert answer.numerics is not None
-    expected, dtype = work.expected(pass_), due_dtype(work.case, pass_, answer.dtype)
-    verdict = judge.judge(answer.array, answer.dtype, expected, dtype, answer.numerics)
+    verdict = _verdict(work, pass_, answer, answer.array, answer.numerics)
     if verdict.right and answer.again is not None:
-        again = judge.judge(answer.again, answer.dtype, expected, dtype, answer.numerics)
+        again = _verdict(work, pass_, answer, answer.again, answer.numerics)
         if not again.right:
             return replace(again, message=f"right at first, wrong when run again: {again.message}")
     return verdict
+
+
+def _verdict(work: Work, pass_: Pass, answer: worker.PassAnswer, array: Any, numerics: Numerics) -> Verdict:
+    """Judge one array of an answer as of some arithmetic."""
+    dtype = due_dtype(work.case, pass_, answer.dtype)
+    return judge.judge(array, answer.dtype, work.expected(pass_), dtype, numerics)
 
 
 def due_dtype(case: Case, pass_: Pass, given: str) -> str:

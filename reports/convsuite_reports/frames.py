@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convsuite import runs
-from convsuite.bench import rows
 from convsuite.bench.machine import Peaks
 from convsuite.bench.records import suite_of
 from convsuite.bench.summary import Row, Times
@@ -48,6 +47,8 @@ _TIMINGS = {
     "second_s": _REAL, "memory_bytes": _COUNT, "flops": _COUNT, "bytes": _COUNT, "repeats": _COUNT,
     "flops_per_s": _REAL, "bytes_per_s": _REAL, "peak_share": _REAL, "copy_share": _REAL, "unstable": _TEXT,
 }  # fmt: skip
+
+_WAY = "all with run=None"
 
 OUTCOME_ROWS = """SELECT outcome.*, terms FROM outcome LEFT JOIN terms USING (run, case_id, pass) WHERE {}
     ORDER BY run, case_id, pass, backend"""
@@ -97,25 +98,19 @@ def _frame(columns: Mapping[str, str], found: list[tuple[Any, ...]]) -> pd.DataF
 def _rows(store: Store, query: str, run: int | str | None, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
     where, values = "1", tuple[int, ...]()
     if run is not None:
-        known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
-        where, values = "run = ?", (runs.number(str(run), known, store.path, "check", "outcomes", "all with run=None"),)
+        where, values = "run = ?", (runs.check(str(run), store, _WAY),)
     return [tuple(row[name] for name in columns) for row in store.rows(query.format(where), values)]
 
 
 def _times(store: Store, run: int | str | None) -> Iterator[tuple[Any, ...]]:
-    known = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
-    if run is not None:
-        known = [runs.number(str(run), known, store.path, "bench", "times", "all with run=None")]
-    for number in known:
+    for number in runs.numbers(store, runs.WITH_TIMES) if run is None else [runs.bench(str(run), store, _WAY)]:
         for row in times_of(store, number).rows(base=""):
             yield _time(number, row)
 
 
 def times_of(store: Store, run: int) -> Times:
     """Return all times of a run, with what its machine can do."""
-    found = Times(
-        rows.problems_of(store.rows(rows.PROBLEMS, (run,))), rows.timings_of(store.rows(rows.TIMINGS, (run,)))
-    )
+    found = Times.of_run(store, run)
     found.peaks += peaks_of(store, run)
     return found
 

@@ -51,7 +51,7 @@ class History:
 
 def history_of(store: Store, latest: Changes | None) -> History:
     """Return the history of a database; `latest` are the newest changes where they are known already."""
-    every = runinfo.checks(store, most=10**9)
+    every = runs.numbers(store, runs.CHECKS)
     told, drawn = every[-MOST:], every[-_DRAWN:]
     sums = trends.sums_of(store, drawn)
     those = [runinfo.run_of(store, number) for number in drawn]
@@ -103,5 +103,4 @@ def _added(counts: Iterable[Counter[Mark]]) -> Counter[Mark]:
 
 
 def _benches(store: Store) -> list[Run]:
-    numbers = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
-    return [runinfo.run_of(store, number) for number in numbers[-_BENCHES:]]
+    return [runinfo.run_of(store, number) for number in runs.numbers(store, runs.WITH_TIMES)[-_BENCHES:]]

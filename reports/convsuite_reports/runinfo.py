@@ -12,6 +12,9 @@ from convsuite.errors import StoreError
 if TYPE_CHECKING:
     from convsuite.store import Store
 
+_SHARED = """SELECT 1 FROM outcome AS here WHERE run = ? AND EXISTS (SELECT 1 FROM outcome AS there WHERE there.run = ?
+    AND there.case_id = here.case_id AND there.pass = here.pass AND there.backend = here.backend) LIMIT 1"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
@@ -49,38 +52,25 @@ class Run:
         return self.started[:16].replace("T", " ")
 
 
-_SHARED = """SELECT 1 FROM outcome AS here WHERE run = ? AND EXISTS (SELECT 1 FROM outcome AS there WHERE there.run = ?
-    AND there.case_id = here.case_id AND there.pass = here.pass AND there.backend = here.backend) LIMIT 1"""
-
-
 def chosen(store: Store, number: int | None) -> int:
     """Return the run that a report is about: the one asked for, else the newest check, else the newest with outcomes.
 
     Raise StoreError where it has no outcomes.
     """
-    known = [int(row[0]) for row in store.rows(runs.WITH_OUTCOMES)]
-    if number is not None:
-        return runs.number(str(number), known, store.path, "check", "outcomes", "`convsuite check` makes one")
-    checks = [int(row[0]) for row in store.rows(runs.CHECKS)]
-    if not known:
+    if number is None and not runs.numbers(store, runs.WITH_OUTCOMES):
         raise StoreError(f"{store.path}: no run in it has outcomes: `convsuite check` makes one")
-    return (checks or known)[-1]
+    return runs.check("last" if number is None else str(number), store)
 
 
 def before(store: Store, number: int) -> int | None:
     """Return the newest check before a run that has some of its checks, to compare with; None where there is none."""
-    earlier = [one for one in checks(store, most=10**9) if one < number]
+    earlier = [one for one in runs.numbers(store, runs.CHECKS) if one < number]
     return next((one for one in reversed(earlier) if any(store.rows(_SHARED, (number, one)))), None)
-
-
-def checks(store: Store, most: int) -> list[int]:
-    """Return the newest checks, oldest first."""
-    return [int(row[0]) for row in store.rows(runs.CHECKS)][-most:]
 
 
 def newest_bench(store: Store, number: int) -> int | None:
     """Return the run itself if it has times, else the newest that has; None where none has."""
-    timed = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
+    timed = runs.numbers(store, runs.WITH_TIMES)
     return number if number in timed else timed[-1] if timed else None
 
 

@@ -46,6 +46,13 @@ def test_one_run_or_all(make):
         timings(make.path, run=1)
 
 
+def test_the_last_run_is_the_newest_check_and_no_bench(make, shipped):
+    make.check(make.outcome(CASE, "torch"))
+    make.bench({"torch": [2e-3]}, shipped("conv/bench_smoke/resnet_3x3"))
+    assert outcomes(make.path, run="last").run.tolist() == [1]
+    assert timings(make.path, run="last").run.tolist() == [2]
+
+
 def test_agreement_has_the_share(make):
     pair = {"operation": "conv", "pass_": Pass.FORWARD, "left": "jax", "right": "torch"}
     pairs = [Agreement(case_id=f"conv/a/{u}", identical=u == 0, units=u, **pair) for u in (0.0, 2.0, math.inf, 0.0)]

@@ -131,11 +131,10 @@ class Columns:
         """Return (batch, groups, C_in / groups, *positions) of what the tile's windows meet of a remainder."""
         g, (batch, *counts) = self._g, tile.positions
         groups: int = tile.groups.stop - tile.groups.start
-        axes = zip(rest, counts, g.kernel, g.stride, g.dilation, strict=True)
-        if self._taken_apart:
-            extents = [n + len(range(r, k, s)) - 1 for r, n, k, s, _ in axes]
-        else:
-            extents = [(n - 1) * s + d * (k - 1) + 1 for _, n, k, s, d in axes]
+        if not self._taken_apart:
+            return (batch, groups, g.c_in, *g.extents(counts))
+        axes = zip(rest, counts, g.kernel, g.stride, strict=True)
+        extents = (n + len(range(r, k, s)) - 1 for r, n, k, s in axes)
         return (batch, groups, g.c_in, *extents)
 
 
@@ -182,6 +181,11 @@ def boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     inner = prod(shape[1:])
     rests = [tuple(slice(0, n) for n in shape[1:])] if inner <= most else list(boxes(shape[1:], most))
     step = max(1, most // max(1, inner))
-    for start in range(0, shape[0], step):
+    for some in blocks(shape[0], step):
         for rest in rests:
-            yield (slice(start, min(start + step, shape[0])), *rest)
+            yield (some, *rest)
+
+
+def blocks(n: int, step: int) -> list[slice]:
+    """Cut an axis of n positions into blocks of at most `step`."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import boxes
+from convsuite_backends.numpy_im2col.columns import blocks, boxes
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
 from convsuite_backends.numpy_im2col.rounding import round_to
@@ -34,7 +34,7 @@ PITCH = 16  # elements behind the channels: at distances of a power of two all w
 def suits(g: Geometry) -> bool:
     """Tell whether this is faster than columns (docs/engine.md)."""
     small = prod(g.out) <= min(MOST_POSITIONS, POSITIONS_A_CHANNEL * g.groups)
-    dense = all(s <= k for s, k in zip(g.stride, g.kernel, strict=True)) and prod(_spans(g)) <= MOST_SPAN
+    dense = all(s <= k for s, k in zip(g.stride, g.kernel, strict=True)) and prod(g.spans) <= MOST_SPAN
     some = prod(g.kernel) > 1 and len(g.kernel) <= MOST_AXES
     return g.c_in == 1 and g.groups >= LEAST_CHANNELS and some and small and dense
 
@@ -49,13 +49,12 @@ def forward(x: Values, weight: Values, shift: Values | None, g: Geometry, total:
     seen, by_group = Source(x, g), y.reshape(g.batch, g.groups, g.c_out, *g.out)
     taps = np.moveaxis(weight.reshape(g.groups, g.c_out, *g.kernel), 0, -1).astype(total, "C")  # (…, *kernel, C)
     step = _channels(g, total.itemsize)
-    for start in range(0, g.groups, step):
-        channels = slice(start, min(start + step, g.groups))
-        count = channels.stop - start
+    for channels in blocks(g.groups, step):
+        count = channels.stop - channels.start
         for batch, *out in boxes((g.batch, *g.out), _positions(g, step, total.itemsize)):
             with workspace().block() as room:
                 sizes = tuple(axis.stop - axis.start for axis in (batch, *out))
-                extents = _extents(g, sizes[1:])
+                extents = g.extents(sizes[1:])
                 box = room.take((sizes[0], *extents, count + PITCH), total)[..., :count]
                 starts = [axis.start * s for axis, s in zip(out, g.stride, strict=True)]
                 seen.read((batch, channels, 0), starts, (1,) * len(starts), np.moveaxis(box, -1, 1))
@@ -78,22 +77,13 @@ def _add_up(box: Values, taps: Values, g: Geometry, sums: Values) -> None:
     np.einsum(windows, [*tap, *place, channel], taps, [*tap, channel], [*place, channel], out=sums)
 
 
-def _spans(g: Geometry) -> tuple[int, ...]:
-    return tuple(d * (k - 1) + 1 for d, k in zip(g.dilation, g.kernel, strict=True))
-
-
-def _extents(g: Geometry, out: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the input positions that so many windows meet on each axis."""
-    return tuple((n - 1) * s + span for n, s, span in zip(out, g.stride, _spans(g), strict=True))
-
-
 def _positions(g: Geometry, channels: int, itemsize: int) -> int:
     """Return how many windows' inputs are held at once, a plane's inputs being shared out among its windows."""
-    plane = prod(_extents(g, g.out)) * (channels + PITCH) * itemsize
+    plane = prod(g.extents(g.out)) * (channels + PITCH) * itemsize
     return max(1, BOX_BYTES * prod(g.out) // plane)
 
 
 def _channels(g: Geometry, itemsize: int) -> int:
     """Return how many channels are side by side: as many as leave room for what one row of windows meets."""
-    row = prod(_extents(g, (1,) * (len(g.out) - 1) + g.out[-1:])) * itemsize
+    row = prod(g.extents((1,) * (len(g.out) - 1) + g.out[-1:])) * itemsize
     return min(g.groups, MOST_CHANNELS, max(LEAST_CHANNELS, 2 * BOX_BYTES // row - PITCH))

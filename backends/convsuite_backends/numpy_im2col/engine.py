@@ -12,6 +12,7 @@ from convsuite_backends.numpy_im2col.gradients import input_gradient, weight_gra
 from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.paths import forward
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
+from convsuite_backends.numpy_im2col.weights import shift_of
 
 Values = NDArray[Any]
 
@@ -85,8 +86,7 @@ def conv(
         groups=groups,
         flip=flip,
     )
-    shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
-    return forward(x, weight, shift, g, total, room(out, g.out_shape, x.dtype, x, weight, bias))
+    return forward(x, weight, shift_of(bias, g, total), g, total, room(out, g.out_shape, x.dtype, x, weight, bias))
 
 
 @np.errstate(all="ignore")

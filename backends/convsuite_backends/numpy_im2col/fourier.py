@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convsuite_backends.numpy_im2col.columns import blocks
 from convsuite_backends.numpy_im2col.fast import Algorithm, Weights
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
@@ -99,7 +100,7 @@ def _convolved(
     seen = Source(x, g)
     steps = [n - k + 1 for n, k in zip(how.size, g.kernel, strict=True)]
     starts = list(product(*(range(0, n, step) for n, step in zip(g.out, steps, strict=True))))
-    for groups, outputs in product(_blocks(g.groups, how.groups), _blocks(g.c_out, how.outputs)):
+    for groups, outputs in product(blocks(g.groups, how.groups), blocks(g.c_out, how.outputs)):
         spectrum = spectra(groups, outputs)
         for n, start in product(range(g.batch), starts):
             tile = _tile(seen, g.c_in, (n, groups, slice(None)), start, how, total)
@@ -126,10 +127,6 @@ def _settle() -> None:
 def _box(index: tuple[Any, ...], start: tuple[int, ...], sizes: Sequence[int]) -> tuple[Any, ...]:
     """Return an index with a box of the last axes behind it."""
     return (*index, *(slice(a, a + n) for a, n in zip(start, sizes, strict=True)))
-
-
-def _blocks(n: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def _weights(taps: Values, how: Plan, total: np.dtype[Any]) -> Values:

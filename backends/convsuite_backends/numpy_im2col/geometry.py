@@ -41,10 +41,18 @@ class Geometry:
         return tuple(n + low + high for n, (low, high) in zip(self.sizes, self.pads, strict=True))
 
     @cached_property
+    def spans(self) -> tuple[int, ...]:
+        """Positions from a window's first to its last on each axis."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+
+    @cached_property
     def out(self) -> tuple[int, ...]:
         """Windows on each axis."""
-        axes = zip(self.padded, self.kernel, self.dilation, self.stride, strict=True)
-        return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, d, s in axes)
+        return tuple((n - span) // s + 1 for n, span, s in zip(self.padded, self.spans, self.stride, strict=True))
+
+    def extents(self, windows: Sequence[int]) -> tuple[int, ...]:
+        """Return the positions that so many windows on each axis meet, from the first to the last."""
+        return tuple((n - 1) * s + span for n, s, span in zip(windows, self.stride, self.spans, strict=True))
 
     @cached_property
     def out_shape(self) -> tuple[int, ...]:
@@ -70,13 +78,13 @@ def geometry(
     flip: bool,
 ) -> Geometry:
     """Return the geometry of operands of these shapes. Raise ValueError, with the numbers, where there is none."""
-    keys = _key("stride", stride), _key("dilation", dilation), _key("padding", padding)
+    keys = key("stride", stride), key("dilation", dilation), key("padding", padding)
     return _geometry(x, weight, bias, *keys, padding_mode, _whole("groups", groups), flip)
 
 
-def _key(name: str, value: Any) -> Any:
+def key(name: str, value: Any) -> Any:
     """Return a size or pads as what a cache can find, of integers alone: to a cache 1.0 is 1."""
-    return tuple(_key(name, each) for each in value) if isinstance(value, list | tuple) else _whole(name, value)
+    return tuple(key(name, each) for each in value) if isinstance(value, list | tuple) else _whole(name, value)
 
 
 def _whole(name: str, value: Any) -> int:
@@ -166,9 +174,8 @@ def _check_channels(c_in: int, c_out: int, claimed: int, bias: tuple[int, ...] |
 def _check_padding(g: Geometry) -> None:
     if g.mode not in MODES:
         raise ValueError(f"padding_mode {g.mode!r} is none of {', '.join(MODES)}")
-    axes = zip(g.sizes, g.kernel, g.dilation, g.pads, g.padded, strict=True)
-    for axis, (n, k, d, (low, high), padded) in enumerate(axes):
-        span = d * (k - 1) + 1
+    axes = zip(g.sizes, g.spans, g.pads, g.padded, strict=True)
+    for axis, (n, span, (low, high), padded) in enumerate(axes):
         if padded < span:
             raise ValueError(
                 f"axis {axis}: the kernel spans {span}, the padded input is {padded} ({n} + {low} + {high})"
@@ -201,7 +208,7 @@ def per_axis_pads(padding: Pads, rank: int) -> tuple[tuple[int, int], ...]:
     if len(axes) != rank:
         raise ValueError(f"padding has {len(axes)} entries for {rank} spatial axes")
     pairs = [
-        _key("padding", axis) if isinstance(axis, list | tuple) else (_whole("padding", axis),) * 2 for axis in axes
+        key("padding", axis) if isinstance(axis, list | tuple) else (_whole("padding", axis),) * 2 for axis in axes
     ]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must be (low, high) on each axis, not {padding}")

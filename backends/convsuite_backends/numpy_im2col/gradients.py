@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import TILE_BYTES, Columns, col2im, every, tiles
+from convsuite_backends.numpy_im2col.columns import TILE_BYTES, Columns, blocks, col2im, every, tiles
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import fold
 from convsuite_backends.numpy_im2col.paths import forward
@@ -138,10 +138,9 @@ def _add_product(rows: Values, columns: Values, into: Values, is_first: bool, ro
         return
     groups, outputs, terms = into.shape
     step = max(1, TILE_BYTES // (groups * terms * into.itemsize))
-    for start in range(0, outputs, step):
-        some = slice(start, min(start + step, outputs))
+    for some in blocks(outputs, step):
         with room.block():
-            part = room.take((groups, some.stop - start, terms), into.dtype)
+            part = room.take((groups, some.stop - some.start, terms), into.dtype)
             into[:, some] += np.matmul(rows[:, some], columns, out=part)
 
 

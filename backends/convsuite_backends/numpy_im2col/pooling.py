@@ -57,8 +57,8 @@ def max_pool(
     """Return each window's maximum, (N, C, *out) in x's dtype: any that `conv` takes.
 
     Padding is never chosen: a window that sees nothing else is −inf, or the lowest integer. With nan "propagate" a
-    window that sees a NaN is NaN, with "ignore" a NaN counts as padding. `out` is written into where it is
-    given: an array of the result's shape and dtype, of any strides, apart from x.
+    window that sees a NaN is NaN, with "ignore" a NaN counts as padding. `out` is written into where it is given:
+    an array of the result's shape and dtype, of any strides, apart from x.
     """
     axes = sliding(x.shape, kernel=kernel, stride=stride, dilation=dilation, padding=padding, ceil_mode=ceil_mode)
     return maxima(x, axes, nan, out)
@@ -153,8 +153,8 @@ def lp_pool(
 ) -> Values:
     """Return each window's p-norm (Σ|x|^p)^(1/p), (N, C, *out), evaluated in float64; x is of a floating dtype.
 
-    Not `absolute`, it is (Σx^p)^(1/p). `out` is written into where it is
-    given: an array of the result's shape and dtype, of any strides, apart from x.
+    Not `absolute`, it is (Σx^p)^(1/p). `out` is written into where it is given: an array of the result's shape and
+    dtype, of any strides, apart from x.
     """
     p = _power(power)
     floating(x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +16,13 @@ from convsuite_backends.numpy_im2col.geometry import (
     Pads,
     Size,
     geometry,
+    key,
     per_axis,
     per_axis_pads,
 )
 from convsuite_backends.numpy_im2col.outputs import room
 from convsuite_backends.numpy_im2col.rounding import accumulator
+from convsuite_backends.numpy_im2col.weights import shift_of
 
 Values = NDArray[Any]
 Name = Literal["im2col", "winograd", "fft"]
@@ -49,7 +50,7 @@ class Prepared:
         total = accumulator(x, self.weight)
         bias = self.bias
         g = geometry(x.shape, self.weight.shape, None if bias is None else bias.shape, **self.options)
-        shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
+        shift = shift_of(bias, g, total)
         y = room(out, g.out_shape, x.dtype, x)
         if self._algorithm is not None and total.kind == x.dtype.kind == "f":
             how = self._algorithm.plan(g, total.itemsize)
@@ -110,8 +111,8 @@ def prepare(
         raise ValueError(f"algorithm must be one of {', '.join(_ALGORITHMS)}, not {algorithm!r}")
     total = accumulator(weight, bias)
     options: dict[str, Any] = {
-        "stride": _frozen(stride), "dilation": _frozen(dilation), "padding": _frozen(padding),
-        "padding_mode": padding_mode, "groups": groups, "flip": flip,
+        "stride": key("stride", stride), "dilation": key("dilation", dilation), "padding": key("padding", padding),
+        "padding_mode": padding_mode, "groups": key("groups", groups), "flip": flip,
     }  # fmt: skip
     _check(weight.shape, None if bias is None else bias.shape, options)
     held, shift = _copied(weight), None if bias is None else _copied(bias)
@@ -125,12 +126,7 @@ def _check(weight: tuple[int, ...], bias: tuple[int, ...] | None, options: dict[
     dilation, pads = per_axis("dilation", options["dilation"], rank), per_axis_pads(options["padding"], rank)
     axes = zip(weight[2:], dilation, pads, strict=False)
     sizes = (max(d * (k - 1) + 1 - low - high, low + 1, high + 1, 1) for k, d, (low, high) in axes)
-    geometry((1, prod(weight[1:2]) * index(options["groups"]), *sizes), weight, bias, **options)
-
-
-def _frozen(value: Any) -> Any:
-    """Return sizes or pads as no list of the caller's."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    geometry((1, prod(weight[1:2]) * options["groups"], *sizes), weight, bias, **options)
 
 
 def _copied(array: Values) -> Values:

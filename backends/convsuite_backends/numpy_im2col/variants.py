@@ -19,6 +19,7 @@ from convsuite_backends.numpy_im2col.backend import NumpyIm2col
 from convsuite_backends.numpy_im2col.geometry import Geometry, geometry
 from convsuite_backends.numpy_im2col.gradients import as_convolution
 from convsuite_backends.numpy_im2col.rounding import accumulator, round_to
+from convsuite_backends.numpy_im2col.weights import shift_of
 
 if TYPE_CHECKING:
     from convsuite.case import Case, Numerics
@@ -48,15 +49,16 @@ class _FastConvolutions(NumpyIm2col):
 
     def numerics(self, case: Case, pass_: Pass) -> Numerics:
         """Declare the algorithm of a pass that it computes."""
-        return replace(super().numerics(case, pass_), fast=self._computes(case, pass_))
+        declared = super().numerics(case, pass_)
+        return replace(declared, fast=self._computes(case, pass_, declared))
 
     def explain(self, case: Case, pass_: Pass) -> str:
         """Name the algorithm of a pass that it computes; "" where the plain engine does."""
-        fast = self._computes(case, pass_)
+        fast = self._computes(case, pass_, super().numerics(case, pass_))
         return f"{fast.name}: {self._why}" if fast else ""
 
-    def _computes(self, case: Case, pass_: Pass) -> algorithms.Fast | None:
-        """Return the algorithm of a pass, or None where the plain engine computes it."""
+    def _computes(self, case: Case, pass_: Pass, declared: Numerics) -> algorithms.Fast | None:
+        """Return the algorithm of a pass, or None where the plain engine computes it, in the arithmetic declared."""
         if case.operation not in ("conv", "depthwise_conv") or is_integer(case.dtype):
             return None
         g: Geometry | None = _geometry(case)  # type: ignore[arg-type]
@@ -64,7 +66,7 @@ class _FastConvolutions(NumpyIm2col):
             g = as_convolution(g)
         if g is None or pass_ not in (Pass.FORWARD, Pass.GRAD_INPUT):
             return None
-        return self._algorithm(g, FORMATS[super().numerics(case, pass_).accumulator].itemsize)
+        return self._algorithm(g, FORMATS[declared.accumulator].itemsize)
 
     def conv(self, case: ConvCase, x: Values, weight: Values, bias: Values | None = None) -> Values:
         """Compute as `engine.conv` does."""
@@ -72,9 +74,8 @@ class _FastConvolutions(NumpyIm2col):
         g = geometry(x.shape, weight.shape, None if bias is None else bias.shape, **options(case))
         if total.kind != "f" or x.dtype.kind != "f":
             return super().conv(case, x, weight, bias)
-        shift = None if bias is None else bias.astype(total).reshape(g.groups, g.c_out, 1)
         with np.errstate(all="ignore"):
-            return self._forward(x, weight, shift, g, total, np.empty(g.out_shape, x.dtype))
+            return self._forward(x, weight, shift_of(bias, g, total), g, total, np.empty(g.out_shape, x.dtype))
 
     def conv_gradients(self, case: ConvCase, x: Values, weight: Values, *rest: Values) -> Sequence[Values]:
         """Compute as `engine.conv_gradients` does."""

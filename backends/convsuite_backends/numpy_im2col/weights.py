@@ -1,4 +1,4 @@
-"""A weight (C_out, C_in / groups, *kernel) as the paths take it."""
+"""A weight (C_out, C_in / groups, *kernel) and a bias as the paths take them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ Values = NDArray[Any]
 def flipped(weight: Values, g: Geometry) -> Values:
     """Return the weight with its taps in the order in which windows meet them."""
     return np.flip(weight, axis=tuple(range(2, weight.ndim))) if g.flip else weight
+
+
+def shift_of(bias: Values | None, g: Geometry, dtype: np.dtype[Any]) -> Values | None:
+    """Return a bias (C_out,) as the paths add it, (groups, C_out / groups, 1)."""
+    return None if bias is None else bias.astype(dtype).reshape(g.groups, g.c_out, 1)
 
 
 def matrix(weight: Values, g: Geometry, dtype: np.dtype[Any]) -> Values:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convsuite_backends.numpy_im2col.columns import boxes
+from convsuite_backends.numpy_im2col.columns import blocks, boxes
 from convsuite_backends.numpy_im2col.fast import Algorithm, Weights
 from convsuite_backends.numpy_im2col.geometry import Geometry
 from convsuite_backends.numpy_im2col.padding import Source
@@ -86,7 +86,7 @@ class Plan:
 
     def parts(self, channels: int) -> list[slice]:
         """Cut a group's output channels into what is held at once."""
-        return [slice(at, min(at + self.outputs, channels)) for at in range(0, channels, self.outputs)]
+        return blocks(channels, self.outputs)
 
 
 def plan(g: Geometry, itemsize: int) -> Plan | None:
@@ -239,8 +239,7 @@ class _Room:
 
 def _pieces(n: int, multiplications: int) -> list[slice]:
     """Cut n rows, each with so many multiplications, into small products."""
-    step = SMALL // multiplications
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    return blocks(n, SMALL // multiplications)
 
 
 def _anew(taps: Values, how: Plan, total: np.dtype[Any]) -> Weights:

@@ -35,11 +35,11 @@ class LocalConvolutions(Patches):
         return _columns.local_numerics(case, pass_, declared, patches, bias=False)
 
     def _tensor_cores(self, case: Case, pass_: Pass) -> bool:
-        """Tell whether TF32 multiplies: F.unfold does not, cuBLAS, which torch.einsum calls, where it is asked to."""
+        """Tell whether TF32 multiplies: in cuBLAS, which torch.einsum calls, only where it is asked to."""
         import torch
 
         asked = case.operation != "local_conv" or torch.backends.cuda.matmul.allow_tf32
-        return super()._tensor_cores(case, pass_) and asked and case.operation not in ("patches", "fold")
+        return super()._tensor_cores(case, pass_) and asked
 
     def local_conv(self, case: LocalConvCase, x: Native, weight: Native, bias: Native = None) -> Native:
         """Multiply the patches by the weight with torch.einsum, and add the bias."""

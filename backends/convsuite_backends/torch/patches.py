@@ -27,6 +27,10 @@ _TRANSPOSE = "a transpose: torch's patches have the channel first"
 class Patches(TorchArrays):
     """patches and fold."""
 
+    def _tensor_cores(self, case: Case, pass_: Pass) -> bool:
+        """Tell whether TF32 multiplies: F.unfold and F.fold multiply nothing."""
+        return super()._tensor_cores(case, pass_) and case.operation not in ("patches", "fold")
+
     def patches_support(self, case: PatchesCase) -> Support:
         """Declare what is put together from Tensor.unfold, and what else is called beside F.unfold."""
         if lack := _lack(case, case.input_shape):

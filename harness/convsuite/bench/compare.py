@@ -81,7 +81,7 @@ def side(text: str, db: Path) -> Side:
     """Return a run that is named by its number, by `last`, or by FILE:NUMBER. Raise StoreError where there is none."""
     path, number = runs.split(text, db)
     with closing(read_store(path)) as store:
-        run = _number(store, path, number)
+        run = runs.bench(number, store)
         (state,) = (row["state"] for row in store.rows("SELECT state FROM run WHERE id = ?", (run,)))
         name = f"run {run}" if path == db else f"{path}:{run}"
         return Side(name=name, times=Times.of_run(store, run), state=state, about=tuple(_about(store, run)))
@@ -115,11 +115,6 @@ def _told(problem: Problem) -> str:
     """Return the most of what a problem is."""
     work = f"{units.count(problem.flops, 'FLOP')}, {units.count(problem.bytes, 'B')}"
     return f"{problem.operation} in {problem.dtype}, {work}"
-
-
-def _number(store: Store, path: Path, text: str) -> int:
-    known = [int(row[0]) for row in store.rows(runs.WITH_TIMES)]
-    return runs.number(text, known, path, "bench", "times", "`convsuite bench` makes one")
 
 
 def _about(store: Store, run: int) -> Iterator[tuple[str, str]]:
