@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,21 +109,20 @@ def _times(store: Store, run: int | str | None) -> Iterator[tuple[Any, ...]]:
 
 
 def times_of(store: Store, run: int) -> Times:
-    """Return all times of a run, with what its machine can do."""
+    """Return all times of a run, with what its machine can do: the best of all rounds."""
     found = Times.of_run(store, run)
-    found.peaks += peaks_of(store, run)
+    found.peaks = list(_best(found.peaks))
     return found
 
 
-def peaks_of(store: Store, run: int) -> Iterator[Peaks]:
-    """Yield what the machine did at most: the best of all rounds for each number of threads and dtype."""
-    best = store.rows("SELECT threads, dtype, flops, bytes FROM peak WHERE run = ? ORDER BY threads, dtype", (run,))
-    for (threads, dtype), each in groupby(best, key=itemgetter(0, 1)):
+def _best(peaks: list[Peaks]) -> Iterator[Peaks]:
+    """Yield what the machine did at most for each number of threads and dtype."""
+    which = attrgetter("threads", "dtype")
+    for (threads, dtype), each in groupby(sorted(peaks, key=which), key=which):
         measured = list(each)
         yield Peaks(
-            threads=threads, dtype=dtype, flops=max(r["flops"] for r in measured),
-            bytes=max(r["bytes"] for r in measured),
-        )  # fmt: skip
+            threads=threads, dtype=dtype, flops=max(p.flops for p in measured), bytes=max(p.bytes for p in measured)
+        )
 
 
 def _time(run: int, row: Row) -> tuple[Any, ...]:

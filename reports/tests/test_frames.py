@@ -9,8 +9,11 @@ from contextlib import closing
 
 import pytest
 
+from convsuite.bench import rows
+from convsuite.bench.machine import Peaks
 from convsuite.case import Agreement, Pass, Status
 from convsuite.errors import ConvsuiteError, StoreError
+from convsuite.store import open_store, read_store
 from convsuite_reports import agreement, frames, outcomes, timings
 
 CASE = "conv/basic/cross_correlation"
@@ -74,6 +77,16 @@ def test_timings_are_estimates_with_rates_and_shares(make, shipped):
     assert torch.flops_per_s == pytest.approx(torch.flops / 2e-3)
     assert torch.peak_share == pytest.approx(torch.flops_per_s / 1e11)
     assert (torch.suite, torch.processes, torch.samples, torch.unstable) == ("bench_smoke", 3, 90, "")
+
+
+def test_what_a_machine_can_do_is_the_best_of_its_rounds(make, shipped):
+    run = make.bench({"torch": [2e-3]}, shipped("conv/bench_smoke/resnet_3x3"))  # a round of 1e11 and 1e10
+    with closing(open_store(make.path)) as store:
+        round_ = Peaks(threads=1, dtype="float32", flops=2e11, bytes=5e9)
+        store.add_rows(rows.ADD_PEAK, [rows.peak_row(run, round_)])
+    with closing(read_store(make.path)) as store:
+        (peaks,) = frames.times_of(store, run).peaks
+    assert (peaks.flops, peaks.bytes) == (2e11, 1e10)
 
 
 def test_an_empty_database_has_empty_frames(make):
