@@ -36,7 +36,7 @@ class Prepared:
     weight: Values = field(repr=False)  # as it was given, a copy
     bias: Values | None = field(repr=False)
     options: dict[str, Any]  # of the geometry: stride, dilation, padding, padding_mode, groups, flip
-    _algorithm: Algorithm | None
+    algorithm: Name
     _taps: Values = field(repr=False)  # in the order in which windows meet them, in the dtype of the sums
     # transformed; for each size of tile that inputs asked for
     _kept: dict[Any, Weights] = field(default_factory=dict, repr=False)
@@ -52,19 +52,19 @@ class Prepared:
         g = geometry(x.shape, self.weight.shape, None if bias is None else bias.shape, **self.options)
         shift = shift_of(bias, g, total)
         y = room(out, g.out_shape, x.dtype, x)
-        if self._algorithm is not None and total.kind == x.dtype.kind == "f":
-            how = self._algorithm.plan(g, total.itemsize)
-            if how is not None and self._algorithm.convolve(x, self._ready(how, g, total), shift, g, how, total, y):
+        fast = _ALGORITHMS[self.algorithm]
+        if fast is not None and total.kind == x.dtype.kind == "f":
+            how = fast.plan(g, total.itemsize)
+            if how is not None and fast.convolve(x, self._ready(fast, how, g, total), shift, g, how, total, y):
                 return y
         paths.path_of(g).forward(x, self._taps, shift, g, total, y)
         return y
 
-    def _ready(self, how: Any, g: Geometry, total: np.dtype[Any]) -> Weights:
+    def _ready(self, fast: Algorithm, how: Any, g: Geometry, total: np.dtype[Any]) -> Weights:
         """Return the weight transformed for a plan, from the first call of its size on."""
-        assert self._algorithm is not None
         if how.transform not in self._kept:
             taps = self._taps.reshape(g.groups, g.c_out, g.c_in, *g.kernel)
-            self._kept[how.transform] = self._algorithm.kept(taps, how, total)
+            self._kept[how.transform] = fast.kept(taps, how, total)
         return self._kept[how.transform]
 
 
@@ -117,7 +117,7 @@ def prepare(
     _check(weight.shape, None if bias is None else bias.shape, options)
     held, shift = _copied(weight), None if bias is None else _copied(bias)
     taps = np.flip(held, axis=tuple(range(2, held.ndim))) if flip else held
-    return Prepared(held, shift, options, _ALGORITHMS[algorithm], np.ascontiguousarray(taps, total))
+    return Prepared(held, shift, options, algorithm, np.ascontiguousarray(taps, total))
 
 
 def _check(weight: tuple[int, ...], bias: tuple[int, ...] | None, options: dict[str, Any]) -> None:
